@@ -1,0 +1,113 @@
+"""Every deliberate error.
+
+EdgepruneError                 exit 1
+├── InputError                 exit 2   what the user gave does not fit
+│   ├── RecipeError                     a recipe or a profile: every fault, one line each
+│   ├── DataError                       data, labels, shapes
+│   ├── ModelError                      a model file, a model's weights
+│   ├── PlanError                       a plan, scores, or what they were made for
+│   ├── ArtifactError                   a .tflite or .onnx that is none
+│   └── VersionError                    a schema or a library outside what is known
+├── OutputError                exit 1   a file or folder that cannot be written
+├── LockedError                exit 1   another run holds the build directory
+├── TrainingError              exit 1   a loss that is not a number
+├── ExportError                exit 1   a model that cannot become this format
+├── VerificationError          exit 1   a file that does not do what its model does
+├── MeasurementError           exit 1   a measurement that could not be made
+├── GateError                  exit 3   a promise of the recipe that is broken
+└── Interrupted                exit 130 Ctrl-C
+
+A message is one line: what, which (layer, file, value), and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EdgepruneError(Exception):
+    """The base of every deliberate error.
+
+    ``exit_code`` is what the command line ends with.
+    """
+
+    exit_code = 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a person reads: one line, or one a fault."""
+        return (str(self),)
+
+
+class InputError(EdgepruneError):
+    """What the user gave does not fit."""
+
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    """A recipe or a profile with one or more faults; each is a line of its own."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self.faults
+
+
+class DataError(InputError):
+    """Data, labels or shapes that do not fit the model."""
+
+
+class ModelError(InputError):
+    """A model that cannot be read or used."""
+
+
+class PlanError(InputError):
+    """A plan or scores that do not fit the model or the request."""
+
+
+class ArtifactError(InputError):
+    """A .tflite or .onnx that cannot be read."""
+
+
+class VersionError(InputError):
+    """A schema or a library version outside what this edgeprune knows."""
+
+
+class OutputError(EdgepruneError):
+    """A file or folder that cannot be written."""
+
+
+class LockedError(EdgepruneError):
+    """Another run holds the build directory."""
+
+
+class TrainingError(EdgepruneError):
+    """Training or scoring met a loss that is not a finite number."""
+
+
+class ExportError(EdgepruneError):
+    """A model that cannot become the format asked for."""
+
+
+class VerificationError(EdgepruneError):
+    """An exported file that does not do what its model does."""
+
+
+class MeasurementError(EdgepruneError):
+    """A measurement that could not be made."""
+
+
+class GateError(EdgepruneError):
+    """A gate of the recipe is broken."""
+
+    exit_code = 3
+
+
+class Interrupted(EdgepruneError):
+    """Ctrl-C; what was finished is kept."""
+
+    exit_code = 130

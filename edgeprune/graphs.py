@@ -1,0 +1,104 @@
+"""Which channels of a model live or die together. Pure data; :mod:`edgeprune.surgery` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Role = Literal["makes", "reads", "follows"]
+"""What a member does with the channel: its weights *make* it (the kernel's output axis, a bias,
+a gamma, a beta: all zero makes the channel zero), *read* it (the next kernel's input axis), or
+merely *follow* its position (moving statistics: sliced, never zeroed)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One axis of one weight, tied to a group.
+
+    Attributes:
+        weight: name of the weight (:func:`edgeprune.models.named_weights`).
+        axis: axis of the weight, counted from 0.
+        channel: int32, one entry per position of the axis: which channel of the group sits
+            there, -1 for none.
+        role: what the weight does with the channel.
+    """
+
+    weight: str
+    axis: int
+    channel: npt.NDArray[np.int32]
+    role: Role
+
+    def facts(self) -> dict[str, Any]:
+        """What ``inspect --groups --json`` prints."""
+        return {
+            "weight": self.weight,
+            "axis": self.axis,
+            "role": self.role,
+            "positions": int(self.channel.size),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that leave one by one, each from every member at once.
+
+    Attributes:
+        name: name of the layer whose output the channels are.
+        size: number of channels.
+        members: every weight axis they sit on.
+        fixed: why the group must keep its size; ``None`` where channels may leave.
+        macs: multiply-accumulates per example that one channel costs, all else kept.
+        parameters: weights that one channel costs, all else kept.
+    """
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+    fixed: str | None = None
+    macs: int = 0
+    parameters: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """What ``inspect --groups --json`` prints."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "fixed": self.fixed,
+            "macs_per_channel": self.macs,
+            "parameters_per_channel": self.parameters,
+            "members": [member.facts() for member in self.members],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Every channel group of a model.
+
+    Attributes:
+        model: digest of the architecture (:func:`edgeprune.models.architecture_digest`).
+        groups: in the order of the model's layers; names are unique.
+    """
+
+    model: str
+    groups: tuple[Group, ...]
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+    def __getitem__(self, name: str) -> Group:
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(group.name == name for group in self.groups)
+
+    @property
+    def free(self) -> tuple[Group, ...]:
+        """The groups whose channels may leave."""
+        return tuple(group for group in self.groups if group.fixed is None)

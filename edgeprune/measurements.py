@@ -1,0 +1,145 @@
+"""What a file did when it ran: raw samples and where they came from; differences from its model.
+
+Statistics are computed from the samples, never stored beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Latency and memory of one artifact on one target.
+
+    Attributes:
+        artifact: sha256 of the file.
+        file: its name, for people.
+        target: name of the profile.
+        runtime: ``"litert"`` or ``"onnxruntime"``.
+        runtime_version: of the engine that ran it.
+        threads: that the engine was given.
+        latency_ns: one entry per timed run, in order; nanoseconds.
+        peak_memory_bytes: high-water mark of the child process that ran it.
+        baseline_memory_bytes: the same process with the engine loaded and no model.
+        load_ns: from file to ready.
+        first_ns: the first inference, apart from the timed ones.
+        device: facts of the machine (cpu, system); may be empty.
+    """
+
+    artifact: str
+    file: str
+    target: str
+    runtime: str
+    runtime_version: str
+    threads: int
+    latency_ns: tuple[int, ...]
+    peak_memory_bytes: int
+    baseline_memory_bytes: int = 0
+    load_ns: int = 0
+    first_ns: int = 0
+    device: Mapping[str, str] = field(default_factory=dict)
+
+    def percentile_ms(self, percent: float) -> float:
+        """A percentile of the latency; milliseconds."""
+        return float(np.percentile(np.asarray(self.latency_ns, np.float64), percent)) / 1e6
+
+    @property
+    def median_ms(self) -> float:
+        """Median latency; milliseconds."""
+        return self.percentile_ms(50)
+
+    @property
+    def p95_ms(self) -> float:
+        """95th percentile of the latency; milliseconds."""
+        return self.percentile_ms(95)
+
+    @property
+    def iqr_ms(self) -> float:
+        """Inter-quartile range of the latency; milliseconds."""
+        return self.percentile_ms(75) - self.percentile_ms(25)
+
+    def facts(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "artifact": self.artifact,
+            "file": self.file,
+            "target": self.target,
+            "runtime": self.runtime,
+            "runtime_version": self.runtime_version,
+            "threads": self.threads,
+            "latency_ns": list(self.latency_ns),
+            "median_ms": self.median_ms,
+            "p95_ms": self.p95_ms,
+            "iqr_ms": self.iqr_ms,
+            "load_ms": self.load_ns / 1e6,
+            "first_ms": self.first_ns / 1e6,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "baseline_memory_bytes": self.baseline_memory_bytes,
+            "device": dict(self.device),
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one output of a file is from its model's.
+
+    Attributes:
+        output: name of the model's output.
+        max_abs: largest absolute difference.
+        mean_abs: mean absolute difference.
+        scale: largest absolute value of the model's output.
+        top1_agreement: share of samples whose argmax over the last axis agrees; ``None`` for
+            outputs with a last axis of 1.
+        worst_sample: index of the sample with the largest difference.
+        worst_value: what the file answered there.
+        worst_expected: what the model answers there.
+    """
+
+    output: str
+    max_abs: float
+    mean_abs: float
+    scale: float
+    top1_agreement: float | None
+    worst_sample: int
+    worst_value: float
+    worst_expected: float
+
+    @property
+    def relative(self) -> float:
+        """``max_abs`` over ``scale`` (0 where both are 0)."""
+        return self.max_abs / self.scale if self.scale else (0.0 if self.max_abs == 0 else 1e30)
+
+    def facts(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {**self.__dict__, "relative": self.relative}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A file compared with its model: every output within tolerance.
+
+    Attributes:
+        artifact: sha256 of the file.
+        samples: how many inputs were compared.
+        tolerance: of the largest output, per output.
+        differences: one per output, in the model's order.
+    """
+
+    artifact: str
+    samples: int
+    tolerance: float
+    differences: tuple[Difference, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "artifact": self.artifact,
+            "samples": self.samples,
+            "tolerance": self.tolerance,
+            "outputs": [difference.facts() for difference in self.differences],
+        }

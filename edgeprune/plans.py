@@ -1,0 +1,194 @@
+"""What to remove: channels (cuts) and single connections (masks). Pure data.
+
+:mod:`edgeprune.planning` makes plans, :mod:`edgeprune.surgery` carries them out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.errors import PlanError
+from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
+from edgeprune.graphs import Graph
+from edgeprune.schemas import check_schema
+
+Pattern = Literal["none", "1x4"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Channels of one group that leave.
+
+    Attributes:
+        group: name of the group.
+        drop: int32, sorted, unique: the channels.
+    """
+
+    group: str
+    drop: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Connections of one weight that go.
+
+    Attributes:
+        weight: name of the weight.
+        keep: bool in the weight's shape; False goes.
+        pattern: ``"none"`` (single weights) or ``"1x4"`` (four neighbours along axis 0).
+    """
+
+    weight: str
+    keep: npt.NDArray[np.bool_]
+    pattern: Pattern = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What to remove from one model.
+
+    Attributes:
+        model: digest of the architecture it was made for (never of the values).
+        cuts: channels; by group, each group once.
+        masks: connections; by weight, each weight once.
+        why: how it was decided (method, threshold, sparsity …); JSON values.
+    """
+
+    model: str
+    cuts: tuple[Cut, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def cut(cls, graph: Graph, channels: Mapping[str, Sequence[int]]) -> Plan:
+        """A plan by hand: ``{"group name": [channel, …]}``.
+
+        Raises:
+            PlanError: an unknown or fixed group, a channel out of range or named twice, or every
+                channel of a group.
+        """
+        cuts = []
+        for name, asked in channels.items():
+            if name not in graph:
+                near = nearest(name, [group.name for group in graph])
+                hint = f"; did you mean {near!r}?" if near else ""
+                raise PlanError(f"no group {name!r} in this model{hint}")
+            group = graph[name]
+            if group.fixed is not None:
+                raise PlanError(f"group {name!r} keeps its size: {group.fixed}")
+            drop = np.asarray(sorted(asked), np.int32)
+            if drop.size and (drop[0] < 0 or drop[-1] >= group.size):
+                raise PlanError(
+                    f"group {name!r} has channels 0 to {group.size - 1}; asked for "
+                    f"{int(drop[0] if drop[0] < 0 else drop[-1])}"
+                )
+            if np.unique(drop).size != drop.size:
+                raise PlanError(f"group {name!r}: a channel is named twice")
+            if drop.size == group.size:
+                raise PlanError(
+                    f"group {name!r}: all {group.size} channels would go; leave at least one"
+                )
+            if drop.size:
+                cuts.append(Cut(name, drop))
+        return cls(model=graph.model, cuts=tuple(cuts), why={"method": "by hand"})
+
+    def digest(self) -> str:
+        """sha256 (hex) of what the plan removes: model, cuts and masks; not of ``why``."""
+        total = hashlib.sha256(canonical_json(self._facts()))
+        for mask in sorted(self.masks, key=lambda mask: mask.weight):
+            total.update(np.packbits(mask.keep).tobytes())
+        return total.hexdigest()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "cuts": {cut.group: cut.drop.tolist() for cut in self.cuts},
+            "masks": {
+                mask.weight: {
+                    "pattern": mask.pattern,
+                    "shape": list(mask.keep.shape),
+                    "kept": int(mask.keep.sum()),
+                }
+                for mask in self.masks
+            },
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write ``path`` (JSON, diffable) and, where there are masks, its ``.npz`` beside it.
+
+        The bytes are a function of the plan alone. The ``.npz`` is written first and the JSON
+        holds its digest, so a run killed between the two leaves no plan that is half.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        path = Path(path)
+        content = {"schema": SCHEMA, "digest": self.digest(), "why": dict(self.why)}
+        content |= self._facts()
+        if self.masks:
+            bits = {mask.weight: np.packbits(mask.keep) for mask in self.masks}
+            beside = path.with_suffix(".npz")
+            with writing(beside) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **dict(sorted(bits.items())))
+            content["bits"] = {"file": beside.name, "sha256": sha256_file(beside)}
+        write_json(path, content)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Plan:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            PlanError: no such file, not a plan, or its ``.npz`` is missing or another one.
+            VersionError: written by a newer edgeprune.
+        """
+        path = Path(path)
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise PlanError(f"{path}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise PlanError(f"{path}: not a plan of edgeprune (JSON)") from error
+        if not isinstance(content, dict):
+            raise PlanError(f"{path}: not a plan of edgeprune (JSON object)")
+        check_schema(content, "plan", path)
+        try:
+            cuts = tuple(
+                Cut(group, np.asarray(drop, np.int32)) for group, drop in content["cuts"].items()
+            )
+            masks = tuple(_read_masks(path, content))
+            plan = cls(content["model"], cuts, masks, content.get("why", {}))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise PlanError(f"{path}: not a plan of edgeprune ({error} is missing)") from error
+        if content.get("digest") not in (None, plan.digest()):
+            raise PlanError(f"{path}: changed since it was written (its digest differs)")
+        return plan
+
+
+def _read_masks(path: Path, content: Mapping[str, Any]) -> list[Mask]:
+    if not content["masks"]:
+        return []
+    beside = path.parent / content["bits"]["file"]
+    try:
+        if sha256_file(beside) != content["bits"]["sha256"]:
+            raise PlanError(f"{path}: {beside.name} beside it belongs to another plan")
+        with np.load(beside, allow_pickle=False) as file:
+            bits = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise PlanError(f"{path}: {beside.name} is missing; it lies beside the plan") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PlanError(f"{beside}: not the masks of a plan") from error
+    masks = []
+    for weight, facts in content["masks"].items():
+        shape = tuple(facts["shape"])
+        keep = np.unpackbits(bits[weight], count=int(np.prod(shape))).astype(bool).reshape(shape)
+        masks.append(Mask(weight, keep, facts["pattern"]))
+    return masks
