@@ -1,0 +1,76 @@
+# What people do here. `make help` lists it.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RECIPE ?= edgeprune.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-pure test-fast nightly lint format release lock lowest \
+	test-lowest bench wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## the environment in .venv, from the lock file
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "edgeprune needs Python 3.11, 3.12 or 3.13: install one (Debian/Ubuntu: apt-get install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv: install it (Debian/Ubuntu: apt-get install $(notdir $(PYTHON))-venv)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## the main job on the MNIST digits: train, prune three ways, export, verify, measure
+	$(BIN)/python -m examples.demo
+
+test: setup ## lint, then every test but the nightly ring
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -m "not nightly" $(ARGS)
+
+test-pure: setup ## the tests that load no framework
+	$(BIN)/python -m pytest -m pure $(ARGS)
+
+nightly: setup ## the slow ring
+	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+lint: setup ## ruff, mypy --strict, the floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## write it as ruff would
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## the claims of speed, asserted (x86-64)
+	$(BIN)/python -m benchmarks.speed
+
+bench-fashion: setup ## the demo's three roads on Fashion-MNIST
+	$(BIN)/python -m benchmarks.fashion
+
+release: setup ## make release RECIPE=edgeprune.toml TARGET=raspberry-pi-4
+	$(BIN)/edgeprune run $(RECIPE) $(addprefix --target ,$(TARGET))
+
+wheel: setup ## the wheel, in dist/
+	$(BIN)/python -m build --no-isolation --wheel
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o requirements.lock --quiet
+	uv pip compile pyproject.toml --extra dev --resolution lowest-direct --no-config --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate -o requirements-lowest.lock --quiet
+
+test-lowest: ## the tests at the declared lower bounds (Python 3.11)
+	test -x .venv-lowest/bin/python || python3.11 -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --require-hashes -r requirements-lowest.lock
+	.venv-lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-lowest/bin/python -m pytest -m "not nightly" $(ARGS)
+
+clean: ## what was built here; the environment stays
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
