@@ -1,0 +1,39 @@
+"""The recipe of a run, ``edgeprune.toml``: strict, every fault a line. Pure data."""
+
+from edgeprune.recipes.recipe import ROLES, Recipe, matches
+from edgeprune.recipes.sections import (
+    Data,
+    DataSource,
+    Export,
+    Finetune,
+    Format,
+    Gates,
+    ModelSource,
+    Pattern,
+    Prune,
+    Score,
+    Step,
+    TargetSection,
+    TaskSection,
+    is_function,
+)
+
+__all__ = [
+    "ROLES",
+    "Data",
+    "DataSource",
+    "Export",
+    "Finetune",
+    "Format",
+    "Gates",
+    "ModelSource",
+    "Pattern",
+    "Prune",
+    "Recipe",
+    "Score",
+    "Step",
+    "TargetSection",
+    "TaskSection",
+    "is_function",
+    "matches",
+]

@@ -1,0 +1,288 @@
+"""The tables of a recipe, key by key; ``docs/recipe.md`` says them in prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from edgeprune.documents import Names, OneOrMore, Strict
+
+Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
+Score = Literal["taylor", "gradient", "magnitude"]
+Step = Literal["finetune", "batchnorm"]
+Pattern = Literal["none", "1x4"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def is_function(text: str) -> bool:
+    """Whether ``text`` reads ``module:function`` rather than being a path."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text) is not None
+
+
+def _each_once(values: Sequence[Hashable]) -> Sequence[Hashable]:
+    for value in values:
+        if values.count(value) > 1:
+            raise PydanticCustomError("rule", "names {value} twice", {"value": repr(value)})
+    if not values:
+        raise PydanticCustomError("rule", "is an empty list; name at least one")
+    return values
+
+
+def _one_line(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if "\n" in value or not value:
+            raise PydanticCustomError(
+                "rule", "has a name that is no line of text: {value}", {"value": repr(value)}
+            )
+    return values
+
+
+def _as_table(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"path": value}
+    if isinstance(value, dict | Strict):
+        return value
+    raise PydanticCustomError("kind", "must be a string or a table")
+
+
+def _weights(value: Any) -> Any:
+    if value is None or value == "balanced":
+        return value
+    if isinstance(value, dict):
+        bad = [
+            name
+            for name, weight in value.items()
+            if isinstance(weight, bool)
+            or not isinstance(weight, int | float)
+            or not 0 <= weight < 1e9
+        ]
+        if not bad:
+            return {str(name): float(weight) for name, weight in value.items()}
+        raise PydanticCustomError(
+            "rule",
+            "gives class {name} a weight that is no number from 0 up",
+            {"name": repr(bad[0])},
+        )
+    raise PydanticCustomError("kind", 'must be "balanced" or a table of class = weight')
+
+
+class ModelSource(Strict):
+    """Where the trained model is."""
+
+    path: str = Field(
+        min_length=1,
+        description="A .keras or .h5 file relative to the recipe, or module:function that "
+        "returns a Keras 3 model.",
+    )
+    trust: bool = Field(
+        default=False, description="Load Lambda layers, which run code from the file. Off is safe."
+    )
+    depends: Names = Field(
+        default=(), description="Files or globs that a module:function reads; a change rebuilds."
+    )
+
+
+class DataSource(Strict):
+    """Where the data of one role is, and how to read it."""
+
+    path: str = Field(
+        min_length=1,
+        description="An .npz, a folder of class folders with images, a saved tf.data.Dataset "
+        "(folder), or module:function.",
+    )
+    x: OneOrMore = Field(
+        default=(), description="Arrays of the .npz for the model's inputs, in their order."
+    )
+    y: OneOrMore = Field(
+        default=(),
+        description="Arrays of the .npz for the model's outputs, in their order; "
+        '"x": the inputs themselves (reconstruction).',
+    )
+    size: Annotated[tuple[Count, Count], Field(strict=False)] | None = Field(
+        default=None, description="Images: [height, width]; taken from the model where absent."
+    )
+    color: Literal["rgb", "grey"] | None = Field(
+        default=None, description="Images: taken from the model's channels where absent."
+    )
+    scale: float | None = Field(
+        default=None, description="Inputs are multiplied by this (1/255 = 0.00392156862745098) …"
+    )
+    offset: float | None = Field(default=None, description="… and then this is added.")
+    depends: Names = Field(
+        default=(), description="Files or globs that a module:function reads; a change rebuilds."
+    )
+    examples: Count | None = Field(default=None, description="Take only the first so many.")
+
+
+Source = Annotated[DataSource, BeforeValidator(_as_table, json_schema_input_type=str | DataSource)]
+Model = Annotated[ModelSource, BeforeValidator(_as_table, json_schema_input_type=str | ModelSource)]
+
+
+class Data(Strict):
+    """Data for three roles that never mix."""
+
+    train: Source = Field(description="Fine-tuning and, by a split, validation.")
+    calibrate: Source | None = Field(
+        default=None, description="Scores and verification; split by seed from train where absent."
+    )
+    evaluate: Source = Field(description="Read once, at the end, for the gates and the table.")
+    validation: Share = Field(
+        default=0.1,
+        description="Share of train set aside, by seed, for every decision before the end.",
+    )
+    calibration_examples: Count = Field(
+        default=2048, description="How many of train are split off where calibrate is absent."
+    )
+    microbatch: Count = Field(
+        default=32, description="Examples whose gradients are averaged before the absolute value."
+    )
+
+
+class TaskSection(Strict):
+    """What the model is for."""
+
+    loss: str | None = Field(
+        default=None, description="A Keras loss or module:function; the compiled one where absent."
+    )
+    metric: str | None = Field(
+        default=None,
+        description="A Keras metric or module:function; the compiled one where absent.",
+    )
+    higher_is_better: bool | None = Field(
+        default=None, description="Known by itself for the metrics of Keras."
+    )
+    class_weights: Annotated[
+        dict[str, float] | Literal["balanced"] | None, BeforeValidator(_weights)
+    ] = Field(
+        default=None, description='"balanced", or a table of weights by class name or number.'
+    )
+
+
+class Prune(Strict):
+    """How much leaves, and by what measure."""
+
+    score: Annotated[
+        tuple[Score, ...],
+        BeforeValidator(
+            lambda value: (value,) if isinstance(value, str) else value,
+            json_schema_input_type=Score | list[Score],
+        ),
+        Field(strict=False),
+        AfterValidator(_each_once),
+    ] = Field(
+        default=("taylor",),
+        description="How connections are scored; of several, a rehearsal chooses on the "
+        "validation split.",
+    )
+    sparsity: Share | None = Field(default=None, description="Share of kernel weights to remove.")
+    threshold: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Remove every connection that scores below."
+    )
+    channels: Share | None = Field(
+        default=None, description="Share of units and filters to remove."
+    )
+    pattern: Pattern = Field(
+        default="none", description='"1x4": blocks of four along a Dense input, fast in TFLite.'
+    )
+    scope: Literal["global", "layer"] = Field(
+        default="global", description="Compare all connections together, or each layer's."
+    )
+    exclude: Names = Field(default=(), description="Globs of layers or weights to leave alone.")
+    rounds: Count = Field(default=1, description="Score, prune, recover so many times.")
+    schedule: Literal["cubic", "linear", "constant"] = Field(
+        default="cubic", description="How the rounds approach the target."
+    )
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Stop, one round back, when validation lost more than this."
+    )
+    rehearsal_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=2, description="Epochs of a rehearsal, where score names several."
+    )
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Self:
+        given = [
+            key for key in ("sparsity", "threshold", "channels") if getattr(self, key) is not None
+        ]
+        if len(given) == 1 or given == ["sparsity", "channels"]:
+            return self
+        found = " and ".join(given) or "none"
+        raise PydanticCustomError(
+            "rule",
+            "needs exactly one of sparsity, threshold, channels (channels with sparsity makes a "
+            "hybrid); given: {found}",
+            {"found": found},
+        )
+
+
+class Finetune(Strict):
+    """Settings of the step "finetune"."""
+
+    epochs: Count = Field(default=3, description="Epochs after each round.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(default=1e-3, description="Of Adam.")
+    patience: Count | None = Field(
+        default=None, description="Stop after so many epochs without a better validation metric."
+    )
+    batch: Count = Field(default=128, description="Examples per step.")
+    decay: Literal["none", "cosine"] = Field(
+        default="none", description="How the learning rate falls over a round."
+    )
+    last_epochs: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Epochs once more after strip."
+    )
+
+
+class Export(Strict):
+    """What is written."""
+
+    formats: Annotated[tuple[Format, ...], Field(strict=False), AfterValidator(_each_once)] = Field(
+        default=("fp32-sparse", "onnx-fp32"),
+        description="In order; the first TFLite becomes model.tflite, the first ONNX model.onnx.",
+    )
+    batch: Count = Field(default=1, description="Batch size of the exported files.")
+
+
+class Gates(Strict):
+    """Promises; a broken one ends with exit code 3 and holds the target back."""
+
+    max_metric_drop: float | None = Field(
+        default=None,
+        description="Most the metric may lose, in its own unit (accuracy 0.003: 0.3 points).",
+    )
+    max_bytes: Count | None = Field(default=None, description="Largest file.")
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Slowest median on the target, in milliseconds."
+    )
+    min_sparsity: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Least share of the original's kernel weights that is gone."
+    )
+    unmeasured: Literal["break", "allow"] = Field(
+        default="break", description="What a gate that could not be evaluated counts as."
+    )
+
+
+class TargetSection(Strict):
+    """A device to release for."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of a profile: targets/<name>.toml beside the recipe, or one of ours.",
+    )
+    gates: Gates = Field(default=Gates(), description="Override [gates] for this target.")
+
+
+def _names_once(targets: tuple[TargetSection, ...]) -> tuple[TargetSection, ...]:
+    _each_once([target.name for target in targets])
+    return targets
+
+
+Targets = Annotated[tuple[TargetSection, ...], Field(strict=False), AfterValidator(_names_once)]
+Classes = Annotated[
+    Names, Field(min_length=2), AfterValidator(_each_once), AfterValidator(_one_line)
+]
+Steps = Annotated[tuple[Step, ...], Field(strict=False)]
