@@ -1,0 +1,6 @@
+"""From scores to a plan: numpy only, no framework, no model object."""
+
+from edgeprune.planning.requests import make_plan
+from edgeprune.planning.schedules import ramp
+
+__all__ = ["make_plan", "ramp"]

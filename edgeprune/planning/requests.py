@@ -1,0 +1,272 @@
+"""A request (how much, in which pattern, of what) becomes a plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.errors import PlanError
+from edgeprune.files import nearest
+from edgeprune.graphs import Graph
+from edgeprune.planning.cutting import choose_channels, zeros_of
+from edgeprune.planning.excluding import excluded
+from edgeprune.planning.masking import (
+    BLOCK,
+    Choice,
+    Units,
+    choose_apart,
+    choose_below,
+    choose_together,
+    units_of,
+)
+from edgeprune.plans import Cut, Mask, Pattern, Plan
+from edgeprune.scores import Scores
+
+Scope = Literal["global", "layer"]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Request:
+    sparsity: float | None
+    threshold: float | None
+    channels: float | None
+    pattern: Pattern
+    scope: Scope
+
+    def check(self) -> None:
+        asked = (self.sparsity, self.threshold, self.channels)
+        count = sum(value is not None for value in asked)
+        hybrid = self.threshold is None and count == 2
+        if count != 1 and not hybrid:
+            raise PlanError(
+                "give exactly one of sparsity, threshold, channels "
+                "(or channels and sparsity together for a hybrid)"
+            )
+        for name, share in (("sparsity", self.sparsity), ("channels", self.channels)):
+            if share is not None and not 0 <= share < 1:
+                raise PlanError(f"{name} = {share}: a share from 0 to below 1 is needed")
+        if self.threshold is not None and not (
+            math.isfinite(self.threshold) and self.threshold > 0
+        ):
+            raise PlanError(f"threshold = {self.threshold}: a finite number above 0 is needed")
+        _known("pattern", self.pattern, get_args(Pattern))
+        _known("scope", self.scope, get_args(Scope))
+
+
+def make_plan(
+    scores: Scores,
+    graph: Graph | None = None,
+    *,
+    sparsity: float | None = None,
+    threshold: float | None = None,
+    channels: float | None = None,
+    pattern: Pattern = "none",
+    scope: Scope = "global",
+    exclude: Sequence[str] = (),
+    within: Plan | None = None,
+) -> Plan:
+    """What to remove, the lowest scores first; a function of its arguments alone.
+
+    Args:
+        scores: finite, of one model.
+        graph: the model's groups; needed for ``channels`` and where ``within`` has cuts.
+        sparsity: the share of zeros, 0 ≤ s < 1. ``scope="global"`` takes ``round(s · n)`` of all
+            n scored weights together, excluded ones counted in n (so that it is the model's
+            sparsity); ``scope="layer"`` takes ``round(s · n)`` of each weight not excluded.
+        threshold: θ > 0; what scores below θ goes.
+        channels: the share of each free group's channels (``scope="layer"``), or of those of all
+            free groups together (``scope="global"``). With ``sparsity`` too: a hybrid. Channels go
+            first; the zeros they leave count, and single weights follow up to the sparsity.
+        pattern: ``"1x4"`` takes blocks of four along axis 0 of kernels of kind ``"dense"`` (a
+            shorter last block is one too) by their mean score, other kernels singly. The count is
+            then reached or exceeded by less than one block.
+        scope: ``"global"`` or ``"layer"``.
+        exclude: globs over names of weights or layers. Their weights are not masked, and their
+            units not cut (they may lose inputs).
+        within: the plan so far, of the same model; its zeros stay zero, and count.
+
+    At least one connection (or block) of every weight and one channel of every group stays: a
+    layer that is all zero makes the network constant. ``why["guarded"]`` names the weights where
+    that guard decided; the count is then made up elsewhere where there is anything left.
+
+    Returns:
+        ``why`` holds method, asked, reached (shares and counts), threshold (the highest score that
+        went, by weight for ``scope="layer"``), pattern, scope, exclude, guarded.
+
+    Raises:
+        PlanError: not exactly one request, a number out of range, scores that are not finite, a
+            graph or plan of another model, a glob that matches nothing, a sparsity that the
+            exclusions make impossible.
+    """
+    request = _Request(sparsity, threshold, channels, pattern, scope)
+    request.check()
+    _check_scores(scores)
+    graph = _check_graph(scores, graph, request, within)
+    kept_out = excluded(exclude, scores.weights, [g.name for g in graph] if graph else ())
+    cuts = {cut.group: cut.drop for cut in within.cuts} if within else {}
+    if channels is not None:
+        assert graph is not None
+        cuts = choose_channels(
+            scores,
+            graph,
+            channels,
+            together=scope == "global",
+            excluded=kept_out,
+            before=cuts,
+        )
+    gone = _gone_before(scores, graph, cuts, within)
+    masks: dict[str, Bools] = {}
+    choice = Choice({}, {}, ())
+    if channels is None or sparsity is not None:
+        masks, choice = _masked(scores, request, gone, kept_out)
+    elif within is not None:
+        masks = {mask.weight: ~mask.keep for mask in within.masks}
+    for name, lost in masks.items():
+        gone[name] = lost if name not in gone else gone[name] | lost
+    return Plan(
+        model=scores.model,
+        cuts=tuple(Cut(name, drop) for name, drop in cuts.items()),
+        masks=tuple(
+            Mask(name, ~lost, pattern if _block(scores, name, pattern) > 1 else "none")
+            for name, lost in masks.items()
+            if lost.any()
+        ),
+        why=_why(scores, request, exclude, gone, cuts, graph, choice),
+    )
+
+
+def _known(noun: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        near = nearest(str(word), known)
+        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+        raise PlanError(f"no {noun} {word!r}; {hint}")
+
+
+def _check_scores(scores: Scores) -> None:
+    if not scores.weights:
+        raise PlanError("these scores hold no weight: the model has no connections to remove")
+    for part in (scores.weights, scores.channels):
+        for name, value in part.items():
+            if not np.isfinite(value).all():
+                raise PlanError(f"scores of {name!r} hold NaN or Inf; score again on sound data")
+
+
+def _check_graph(
+    scores: Scores, graph: Graph | None, request: _Request, within: Plan | None
+) -> Graph | None:
+    if within is not None and within.model != scores.model:
+        raise PlanError("the plan so far was made for another model than these scores")
+    if graph is not None and graph.model != scores.model:
+        raise PlanError("the graph is of another model than these scores; trace the scored model")
+    cut_before = within is not None and within.cuts
+    if graph is None and (request.channels is not None or cut_before):
+        raise PlanError("channels need the model's graph: pass graph=trace(model) (or --model)")
+    return graph
+
+
+def _block(scores: Scores, name: str, pattern: Pattern) -> int:
+    return BLOCK if pattern == "1x4" and scores.kinds.get(name) == "dense" else 1
+
+
+def _gone_before(
+    scores: Scores, graph: Graph | None, cuts: Mapping[str, Any], within: Plan | None
+) -> dict[str, Bools]:
+    """By weight, True where a zero stands before this plan's masks."""
+    shapes = {name: value.shape for name, value in scores.weights.items()}
+    gone = zeros_of(graph, cuts, shapes) if graph is not None else {}
+    for mask in within.masks if within else ():
+        if shapes.get(mask.weight) != mask.keep.shape:
+            raise PlanError(f"the plan so far masks {mask.weight!r}, which these scores lack")
+        gone[mask.weight] = gone.get(mask.weight, False) | ~mask.keep
+    return gone
+
+
+def _masked(
+    scores: Scores, request: _Request, gone: Mapping[str, Bools], kept_out: frozenset[str]
+) -> tuple[dict[str, Bools], Choice]:
+    """By weight, what is zero afterwards."""
+    units = {
+        name: units_of(
+            value,
+            ~gone[name] if name in gone else np.ones(value.shape, bool),
+            _block(scores, name, request.pattern),
+        )
+        for name, value in scores.weights.items()
+        if name not in kept_out
+    }
+    choice = _chosen(scores, request, gone, units)
+    masks = {}
+    for name in scores.weights:
+        zeros = gone.get(name)
+        if name in units:
+            lost = units[name].spread(choice.gone[name])
+            zeros = lost if zeros is None else lost | zeros
+        if zeros is not None:
+            masks[name] = zeros
+    return masks, choice
+
+
+def _chosen(
+    scores: Scores, request: _Request, gone: Mapping[str, Bools], units: Mapping[str, Units]
+) -> Choice:
+    if request.threshold is not None:
+        return choose_below(units, request.threshold)
+    share = request.sparsity
+    assert share is not None
+    sizes = {name: value.size for name, value in scores.weights.items()}
+    had = {name: int(lost.sum()) for name, lost in gone.items()}
+    if request.scope == "layer":
+        counts = {name: round(share * sizes[name]) - had.get(name, 0) for name in units}
+        return choose_apart(units, counts)
+    total = sum(sizes.values())
+    count = round(share * total) - sum(had.values())
+    room = sum(int(part.size.sum()) for part in units.values())
+    if count > room:
+        reach = (sum(had.values()) + room) / total
+        raise PlanError(
+            f"sparsity = {share}: what is not excluded holds {room} of {total} weights, so at "
+            f"most {reach:.4f} can be reached; exclude less or ask for less"
+        )
+    return choose_together(units, count)
+
+
+def _why(
+    scores: Scores,
+    request: _Request,
+    exclude: Sequence[str],
+    gone: Mapping[str, Bools],
+    cuts: Mapping[str, Any],
+    graph: Graph | None,
+    choice: Choice,
+) -> dict[str, Any]:
+    total = sum(value.size for value in scores.weights.values())
+    zeros = sum(int(lost.sum()) for lost in gone.values())
+    reached: dict[str, Any] = {"sparsity": zeros / total, "zeros": zeros, "weights": total}
+    if graph is not None and cuts:
+        free = sum(group.size for group in graph.free)
+        dropped = sum(int(drop.size) for drop in cuts.values())
+        reached |= {"channels": dropped / max(free, 1), "dropped": dropped, "free": free}
+    asked = {
+        name: value
+        for name in ("sparsity", "threshold", "channels")
+        if (value := getattr(request, name)) is not None
+    }
+    why: dict[str, Any] = {
+        "method": scores.method,
+        "asked": asked,
+        "reached": reached,
+        "pattern": request.pattern,
+        "scope": request.scope,
+        "exclude": list(exclude),
+        "guarded": list(choice.guarded),
+    }
+    if choice.edge:
+        edges = dict(choice.edge)
+        why["threshold"] = edges if request.scope == "layer" else max(edges.values())
+    return why
