@@ -1,0 +1,71 @@
+"""How a model's layers are called, in order: the walk that costs and surgery share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer or operation in a model.
+
+    Attributes:
+        layer: the layer, nested model or Keras operation.
+        inputs: the symbolic tensors that go in (keys: ``id``); none for an input layer.
+        outputs: the symbolic tensors that come out.
+        settings: keyword arguments of the call that are not tensors and not ``None``.
+    """
+
+    layer: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs without the batch."""
+        return tuple(tuple(tensor.shape[1:]) for tensor in self.inputs)
+
+    @property
+    def out_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs without the batch."""
+        return tuple(tuple(tensor.shape[1:]) for tensor in self.outputs)
+
+
+def function_of(model: Any) -> Any:
+    """The Functional graph of a Functional or Sequential model; ``None`` for any other, or where
+    it was never built."""
+    if isinstance(model, Functional):
+        return model
+    if isinstance(model, keras.Sequential):
+        return getattr(model, "_functional", None)
+    return None
+
+
+def calls(function: Any) -> list[Call]:
+    """Every call in a Functional graph, inputs first, each after what it needs."""
+    found = []
+    by_depth = function._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        for node in by_depth[depth]:
+            if node.operation is None:
+                continue
+            inputs = () if node.is_input else tuple(node.input_tensors)
+            found.append(Call(node.operation, inputs, tuple(node.outputs), _settings(node)))
+    return found
+
+
+def _settings(node: Any) -> dict[str, Any]:
+    tensors = {id(tensor) for tensor in node.input_tensors}
+    return {
+        key: value
+        for key, value in node.arguments.kwargs.items()
+        if value is not None and id(value) not in tensors
+    }
