@@ -1,0 +1,164 @@
+"""What a model is for: a loss to score and train with, a metric to judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from edgeprune.errors import DataError, InputError
+from edgeprune.models.forward import flat, output_names, predictor
+from edgeprune.models.metrics import Measure, make_measure
+from edgeprune.models.objectives import Objective, make_objective
+
+Predict = Callable[[Any], Any]
+"""From one batch's ``x`` to the outputs (an array, or arrays in the model's order)."""
+
+ClassWeights = Mapping[str, float] | Literal["balanced"]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A resolved task.
+
+    Attributes:
+        loss: over all outputs.
+        metric_name: of the metric that everything is judged by.
+        higher_is_better: its direction.
+        class_weights: as the recipe has them; feeding turns them into sample weights.
+        outputs: names of the model's outputs.
+        measure: the metric itself.
+    """
+
+    loss: Objective
+    metric_name: str
+    higher_is_better: bool
+    class_weights: ClassWeights | None
+    outputs: tuple[str, ...]
+    measure: Measure
+
+    def evaluate(self, predict: Predict, batches: Iterable[Any]) -> float:
+        """The metric over all examples of ``batches``, each counted once (no sample weights).
+
+        The metric's own streaming state goes over the batches, so that AUC and the like are those
+        of the whole set. ``predict`` may be a model's or an exported file's.
+
+        Raises:
+            DataError: no batches, or none with labels.
+            InputError: the metric is not one number, or refuses labels and outputs.
+        """
+        metric: Any = None
+        seen = 0
+        for batch in batches:
+            labels = flat(batch[1], self.outputs) if len(batch) > 1 else ()
+            if not labels:
+                raise DataError(f"metric {self.metric_name!r} needs labels; the batches hold none")
+            outputs = flat(predict(batch[0]), self.outputs)
+            if metric is None:
+                metric = self._metric(labels, outputs)
+            self._update(metric, labels, outputs)
+            seen += len(outputs[0])
+        if not seen:
+            raise DataError("no examples to evaluate on")
+        value = np.asarray(keras.ops.convert_to_numpy(metric.result()))
+        if value.size != 1:
+            raise InputError(
+                f"metric {self.metric_name!r} gives {value.size} numbers; one is needed to decide"
+            )
+        return float(value.reshape(()))
+
+    def model_predict(self, model: Any) -> Predict:
+        """``x -> outputs`` of a Keras model in inference mode, numpy in and out, compiled once for
+        any number of examples."""
+        return predictor(model)
+
+    def improves(self, new: float, old: float | None) -> bool:
+        """Whether ``new`` is better than ``old``; anything beats ``None`` and NaN, NaN nothing."""
+        if np.isnan(new):
+            return False
+        if old is None or np.isnan(old):
+            return True
+        return new > old if self.higher_is_better else new < old
+
+    def chance(self, y: Any) -> float | None:
+        """What always answering the commonest class scores, for accuracies; else ``None``.
+
+        Args:
+            y: labels of the metric's output, class numbers or one-hot.
+        """
+        labels = flat(y, self.outputs)
+        if not self.metric_name.lower().rpartition(":")[2].endswith(("accuracy", "acc")):
+            return None
+        value = np.asarray(labels[self.measure.output if len(labels) > 1 else 0])
+        if not value.size:
+            return None
+        if value.ndim > 1 and value.shape[-1] > 1:
+            value = value.argmax(axis=-1)
+        _, counts = np.unique(value, return_counts=True)
+        return float(counts.max() / value.size)
+
+    def _metric(self, labels: tuple[Any, ...], outputs: tuple[Any, ...]) -> Any:
+        if self.measure.make is None:
+            return keras.metrics.Mean()
+        place = self.measure.output
+        return self.measure.make(labels[place if len(labels) > 1 else 0], outputs[place])
+
+    def _update(self, metric: Any, labels: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+        if self.measure.make is None:
+            metric.update_state(self.loss(labels, outputs), sample_weight=len(outputs[0]))
+            return
+        place = self.measure.output
+        mine = labels[place if len(labels) > 1 else 0]
+        try:
+            metric.update_state(mine, outputs[place])
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"metric {self.metric_name!r} does not fit labels of shape {np.shape(mine)} and "
+                f"outputs of shape {np.shape(outputs[place])}; name one that does"
+            ) from error
+
+
+def make_task(
+    loss: Any = None,
+    metric: Any = None,
+    higher_is_better: bool | None = None,
+    class_weights: ClassWeights | None = None,
+    *,
+    model: Any,
+    base: Path | None = None,
+) -> Task:
+    """Resolve a task.
+
+    Args:
+        loss: see :func:`edgeprune.models.objectives.make_objective`; ``None`` takes the compiled.
+        metric: see :func:`edgeprune.models.metrics.make_measure`; ``None`` takes the compiled.
+            A model with several outputs is judged on its first, or by ``"output:metric"``.
+        higher_is_better: ``None`` where the metric's name tells (accuracy, auc, mse, mae …).
+        class_weights: carried along.
+        model: names its outputs and carries its compile state.
+        base: comes first on the path when a ``module:function`` is imported.
+
+    Raises:
+        InputError: an unknown loss or metric, none given and none compiled, or a metric whose
+            direction no name tells.
+    """
+    objective = make_objective(loss, model=model, base=base)
+    measure = make_measure(metric, model=model, base=base)
+    better = measure.known if higher_is_better is None else higher_is_better
+    if better is None:
+        raise InputError(
+            f"metric {measure.name!r}: is more better? its name does not tell; write "
+            "higher_is_better = true or false under [task]"
+        )
+    return Task(
+        loss=objective,
+        metric_name=measure.name,
+        higher_is_better=better,
+        class_weights=class_weights,
+        outputs=tuple(output_names(model)),
+        measure=measure,
+    )
