@@ -84,6 +84,18 @@ class Task:
             return True
         return new > old if self.higher_is_better else new < old
 
+    def drop(self, before: float, after: float) -> float:
+        """How much worse ``after`` is than ``before``, in the metric's unit; negative is better."""
+        return before - after if self.higher_is_better else after - before
+
+    def best(self, metrics: Mapping[str, float]) -> str:
+        """The name with the best metric; the first of equals."""
+        found, value = next(iter(metrics)), None
+        for name, metric in metrics.items():
+            if self.improves(metric, value):
+                found, value = name, metric
+        return found
+
     def chance(self, y: Any) -> float | None:
         """What always answering the commonest class scores, for accuracies; else ``None``.
 

@@ -1,0 +1,300 @@
+"""The Python API: the verbs of the command line as functions. No call changes its input model.
+
+``data`` is a pair of arrays, a ``tf.data.Dataset``, or any re-iterable of ``(x, y)`` batches; each
+batch as given is one micro-batch of a score. ``loss=None`` takes the compiled one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgeprune.artifacts import Artifact
+from edgeprune.errors import PlanError
+from edgeprune.graphs import Graph
+from edgeprune.measurements import Measurement, Verification
+from edgeprune.plans import Pattern, Plan
+from edgeprune.progress import SILENT, Progress
+from edgeprune.results import Result
+from edgeprune.scores import Scores
+
+if TYPE_CHECKING:
+    from edgeprune.recipes import Recipe
+    from edgeprune.targets import Target
+
+
+def load(path: Path | str, *, trust: bool = False) -> Any:
+    """Open a ``.keras`` or ``.h5`` file.
+
+    Args:
+        path: the file.
+        trust: load Lambda layers, which run code from the file.
+
+    Raises:
+        ModelError: not a model, a custom layer that is not registered, weights with NaN or Inf.
+    """
+    from edgeprune.models import check_values, load_model
+
+    model = load_model(path, trust=trust)
+    check_values(model, str(path))
+    return model
+
+
+def trace(model: Any) -> Graph:
+    """Which channels of ``model`` live or die together."""
+    from edgeprune.surgery import trace as trace_model
+
+    return trace_model(model)
+
+
+def score(
+    model: Any,
+    data: Any,
+    method: str = "taylor",
+    loss: Any = None,
+    *,
+    progress: Progress = SILENT,
+) -> Scores:
+    """How much each connection matters, from calibration data; the model runs in inference mode.
+
+    Args:
+        model: a Keras model.
+        data: see the module; batches count by their number of examples.
+        method: ``"taylor"``, ``"gradient"`` or ``"magnitude"``.
+        loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
+
+    Raises:
+        PlanError: no such method.
+        DataError: data that does not fit.
+        InputError: no loss given and none compiled.
+        TrainingError: the loss is not a finite number.
+    """
+    from edgeprune.feeding import as_batches
+    from edgeprune.models import make_objective
+    from edgeprune.scoring import score_model
+
+    return score_model(
+        model,
+        as_batches(data),
+        method=method,
+        loss=make_objective(loss, model=model),
+        progress=progress,
+    )
+
+
+def plan(
+    scores: Scores,
+    graph: Graph | None = None,
+    *,
+    sparsity: float | None = None,
+    threshold: float | None = None,
+    channels: float | None = None,
+    pattern: Pattern = "none",
+    scope: Literal["global", "layer"] = "global",
+    exclude: Sequence[str] = (),
+) -> Plan:
+    """What to remove: exactly one of ``sparsity``, ``threshold``, ``channels``, or ``channels``
+    with ``sparsity`` (a hybrid).
+
+    Args:
+        scores: of the model.
+        graph: of the model; ``channels`` needs it.
+        sparsity: share of all scored weights to zero (of each layer's with ``scope="layer"``).
+        threshold: zero every weight that scores below.
+        channels: share of each free group's channels to cut (of all together with
+            ``scope="global"``).
+        pattern: ``"1x4"`` takes Dense kernels in blocks of four along their input axis.
+        scope: compare all together, or within each layer.
+        exclude: globs of layer or weight names to leave alone.
+
+    Raises:
+        PlanError: a request that cannot be met, or scores that are not finite.
+    """
+    from edgeprune.planning import make_plan
+
+    return make_plan(
+        scores,
+        graph,
+        sparsity=sparsity,
+        threshold=threshold,
+        channels=channels,
+        pattern=pattern,
+        scope=scope,
+        exclude=tuple(exclude),
+    )
+
+
+def zero(model: Any, plan: Plan) -> Any:
+    """A new model of the same shapes with zeros where ``plan`` says.
+
+    Raises:
+        PlanError: the plan was made for another architecture.
+    """
+    from edgeprune.surgery import zero as zero_model
+
+    return zero_model(model, plan)
+
+
+def hold(plan: Plan | None = None) -> Any:
+    """A Keras callback that keeps zeros zero while a model trains.
+
+    With a plan: what it removes, on the model that it was made for, whatever its values have
+    become. Without: every kernel element that is exactly zero when training begins.
+    """
+    from edgeprune.recovery import hold as hold_zeros
+
+    return hold_zeros(plan)
+
+
+def strip(model: Any) -> Any:
+    """A new, smaller model: every channel that is structurally dead has left; same outputs."""
+    from edgeprune.surgery import strip as strip_model
+
+    return strip_model(model)
+
+
+def prune(
+    model: Any,
+    data: Any,
+    *,
+    loss: Any = None,
+    metric: Any = None,
+    method: str = "taylor",
+    sparsity: float | None = None,
+    threshold: float | None = None,
+    channels: float | None = None,
+    pattern: Pattern = "none",
+    scope: Literal["global", "layer"] = "global",
+    exclude: Sequence[str] = (),
+    rounds: int = 1,
+    schedule: Literal["cubic", "linear", "constant"] = "cubic",
+    max_drop: float | None = None,
+    recover: Sequence[str] = ("finetune",),
+    epochs: int = 3,
+    learning_rate: float = 1e-3,
+    batch: int = 128,
+    validation: float = 0.1,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> tuple[Any, Plan]:
+    """(score → plan → zero → recover) × ``rounds`` → strip, in memory.
+
+    Args:
+        model, data, loss, method, sparsity … exclude: as :func:`score` and :func:`plan`.
+        metric: a Keras metric or its name; the compiled one, else the loss.
+        rounds: how often; one is one shot.
+        schedule: how the rounds approach the target.
+        max_drop: stop, one round back, when validation lost more than this.
+        recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``; none: ``()``.
+        epochs, learning_rate, batch: of the fine-tuning in each round.
+        validation: share of ``data`` set aside by seed for early stopping and ``max_drop``.
+        seed: of split, order and training.
+
+    Returns:
+        The small model, and the plan for the original's shapes.
+
+    Raises:
+        PlanError: the request cannot be met, or the first round already lost more than
+            ``max_drop``.
+    """
+    from edgeprune.feeding import as_dataset, split
+    from edgeprune.models import make_task
+    from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings
+    from edgeprune.seeds import derived_seed
+    from edgeprune.surgery import strip as strip_model
+
+    task = make_task(loss, metric, None, None, model=model, base=None)
+    train, held_out = split(as_dataset(data), validation, derived_seed(seed, "validation"))
+    loop = Rounds(
+        model,
+        method,
+        Goal(
+            sparsity=sparsity,
+            threshold=threshold,
+            channels=channels,
+            pattern=pattern,
+            scope=scope,
+            exclude=tuple(exclude),
+            rounds=rounds,
+            schedule=schedule,
+            max_drop=max_drop,
+        ),
+        Settings(tuple(recover), epochs=epochs, learning_rate=learning_rate, batch=batch),
+        Material(train, held_out, train, task, seed=seed),
+        progress,
+    )
+    turn = loop.run(
+        lambda number, turn: progress.say(
+            f"round {number}: {turn.sparsity:.1%} of the connections gone, "
+            f"{task.metric_name} {turn.metric:.4g} on the validation split"
+        )
+    )
+    if turn is None:
+        raise PlanError(
+            f"the first round lost more than max_drop = {max_drop}: ask for less, or more rounds"
+        )
+    return strip_model(turn.model), turn.plan
+
+
+def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:
+    """Write ``model`` as ``.tflite`` or ``.onnx``, by the suffix of ``path``, and read it back.
+
+    Args:
+        model: a Keras model.
+        path: where to.
+        sparse: TFLite's own sparse encoding; ONNX sparse initialisers where they are smaller.
+        batch: size of the fixed batch.
+
+    Raises:
+        ExportError: the model cannot become this format.
+        OutputError: the file cannot be written.
+    """
+    from edgeprune.exporting import export_model
+
+    return export_model(model, path, sparse=sparse, batch=batch)
+
+
+def verify(
+    artifact: Artifact | Path | str, model: Any, inputs: Any, *, tolerance: float = 1e-4
+) -> Verification:
+    """Compare a file with its model, run by its own runtime in a child process.
+
+    Args:
+        artifact: the file.
+        model: the Keras model that it was exported from.
+        inputs: an array, a tuple of arrays, or batches; 32 samples at least.
+        tolerance: of the largest output, per output.
+
+    Raises:
+        VerificationError: an output is further off; names it, the sample and the values.
+    """
+    from edgeprune.verification import verify_file
+
+    return verify_file(_path(artifact), model, inputs, tolerance=tolerance)
+
+
+def bench(
+    artifact: Artifact | Path | str, target: str | Target = "host", *, runs: int = 50
+) -> Measurement:
+    """Time a file on a target, in a child process; batch 1 as exported.
+
+    Raises:
+        MeasurementError: the target cannot be reached from here, or the file does not run.
+    """
+    from edgeprune.benchmarking import bench_files
+    from edgeprune.targets import Target
+
+    profile = target if isinstance(target, Target) else Target.load(target)
+    return bench_files([_path(artifact)], profile, runs=runs)[0]
+
+
+def run(recipe: Path | str | Recipe, *, progress: Progress = SILENT) -> Result:
+    """Carry out a recipe: ``edgeprune run``. See :func:`edgeprune.pipeline.run`."""
+    from edgeprune.pipeline import run as run_recipe
+
+    return run_recipe(recipe, progress=progress)
+
+
+def _path(artifact: Artifact | Path | str) -> Path:
+    return artifact.path if isinstance(artifact, Artifact) else Path(artifact)

@@ -1,0 +1,31 @@
+"""A recipe cut down to a try: every stage on a few hundred samples and one epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeprune.recipes import Recipe
+
+EXAMPLES = 512
+
+
+def quick_recipe(recipe: Recipe) -> Recipe:
+    """``recipe`` with at most :data:`EXAMPLES` examples a role, two rounds and one epoch each."""
+    data: dict[str, Any] = {"calibration_examples": min(recipe.data.calibration_examples, 128)}
+    for role in ("train", "calibrate", "evaluate"):
+        source = getattr(recipe.data, role)
+        if source is not None:
+            few = min(source.examples or EXAMPLES, EXAMPLES)
+            data[role] = source.model_copy(update={"examples": few})
+    tune = recipe.finetune
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update=data),
+            "prune": recipe.prune.model_copy(
+                update={"rounds": min(recipe.prune.rounds, 2), "rehearsal_epochs": 1}
+            ),
+            "finetune": tune.model_copy(
+                update={"epochs": 1, "last_epochs": min(tune.last_epochs, 1)}
+            ),
+        }
+    )

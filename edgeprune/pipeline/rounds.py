@@ -1,0 +1,261 @@
+"""One round, score → plan → zero → recover, and the loop of rounds that ends with strip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeprune.surgery import trace, zero
+
+from edgeprune.datasets import Dataset
+from edgeprune.graphs import Graph
+from edgeprune.models import Task, kernel_elements, kernel_nonzero
+from edgeprune.planning import make_plan, ramp
+from edgeprune.plans import Pattern, Plan
+from edgeprune.progress import SILENT, Progress
+from edgeprune.recovery import fine_tune, reestimate_batchnorm
+from edgeprune.scores import Scores
+from edgeprune.scoring import score_model
+from edgeprune.seeds import derived_seed
+
+RECOVERY_BATCH = 256
+"""Examples per batch where only statistics are gathered."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How much goes in the end, and how the rounds get there.
+
+    Attributes:
+        sparsity, threshold, channels, pattern, scope, exclude: as
+            :func:`edgeprune.planning.make_plan` takes them.
+        rounds: how many.
+        schedule: how the share grows over them.
+        max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
+            round before it counts.
+    """
+
+    sparsity: float | None = None
+    threshold: float | None = None
+    channels: float | None = None
+    pattern: Pattern = "none"
+    scope: Literal["global", "layer"] = "global"
+    exclude: tuple[str, ...] = ()
+    rounds: int = 1
+    schedule: Literal["cubic", "linear", "constant"] = "cubic"
+    max_drop: float | None = None
+
+    def steps(self) -> list[dict[str, float]]:
+        """What each round asks of planning: the target's share by the schedule, the last one the
+        target itself. A threshold is no share and asks the same of every round."""
+        if self.threshold is not None:
+            return [{"threshold": self.threshold}] * self.rounds
+        asked: list[dict[str, float]] = [{} for _ in range(self.rounds)]
+        for key in ("sparsity", "channels"):
+            target = getattr(self, key)
+            if target is not None:
+                for step, share in zip(
+                    asked, ramp(self.schedule, target, self.rounds), strict=True
+                ):
+                    step[key] = share
+        return asked
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a round recovers.
+
+    Attributes:
+        steps: names in order, ``"finetune"``, ``"batchnorm"``.
+        epochs, learning_rate, batch, patience, decay: of the fine-tuning.
+    """
+
+    steps: tuple[str, ...] = ("finetune",)
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    batch: int = 128
+    patience: int | None = None
+    decay: Literal["none", "cosine"] = "none"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a round works with.
+
+    Attributes:
+        train, validation, calibrate: data of the roles; none of it is the evaluation set.
+        task: loss and metric.
+        microbatch: examples per batch of the scoring.
+        seed: the recipe's.
+    """
+
+    train: Dataset
+    validation: Dataset
+    calibrate: Dataset
+    task: Task
+    microbatch: int = 32
+    seed: int = 0
+
+    def measure(self, model: Any) -> float:
+        """The metric on the validation split."""
+        predict = self.task.model_predict(model)
+        return float(self.task.evaluate(predict, self.validation.batches(RECOVERY_BATCH)))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one round gave.
+
+    Attributes:
+        model: zeroed and recovered, in the original's shapes.
+        plan: everything that is gone by now.
+        scores: that decided this round.
+        metric: of the model, on the validation split.
+        sparsity: of the model.
+    """
+
+    model: Any
+    plan: Plan
+    scores: Scores
+    metric: float
+    sparsity: float
+
+
+@dataclass
+class Rounds:
+    """The loop over one model.
+
+    Attributes:
+        original: never changed.
+        method: name of the score.
+        goal, settings, material: see there.
+    """
+
+    original: Any
+    method: str
+    goal: Goal
+    settings: Settings
+    material: Material
+    progress: Progress = SILENT
+    label: str = "round"
+    _graph: Graph | None = field(default=None, init=False)
+
+    @property
+    def graph(self) -> Graph:
+        """Of the original; traced once."""
+        if self._graph is None:
+            self._graph = trace(self.original)
+        return self._graph
+
+    def turn(
+        self, number: int, model: Any, plan: Plan | None, *, checkpoint: Path | None = None
+    ) -> Turn:
+        """Round ``number`` (from 1) on what the round before left."""
+        goal, material = self.goal, self.material
+        scores = score_model(
+            model,
+            material.calibrate.batches(material.microbatch),
+            method=self.method,
+            loss=material.task.loss,
+            progress=self.progress,
+        )
+        asked: dict[str, Any] = dict(goal.steps()[number - 1])
+        plan = make_plan(
+            scores,
+            self.graph if "channels" in asked else None,
+            **asked,
+            pattern=goal.pattern,
+            scope=goal.scope,
+            exclude=goal.exclude,
+            within=plan,
+        )
+        model = self.recover(
+            zero(model, plan), seed=f"{self.label}-{number}", plan=plan, checkpoint=checkpoint
+        )
+        gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
+        return Turn(model, plan, scores, material.measure(model), gone)
+
+    def recover(
+        self,
+        model: Any,
+        *,
+        seed: str,
+        plan: Plan | None = None,
+        epochs: int | None = None,
+        checkpoint: Path | None = None,
+    ) -> Any:
+        """The recovery steps in their order; zeros stay."""
+        settings, material = self.settings, self.material
+        epochs = settings.epochs if epochs is None else epochs
+        for step in settings.steps:
+            if step == "finetune" and epochs:
+                model, _ = fine_tune(
+                    model,
+                    material.train,
+                    material.validation,
+                    task=material.task,
+                    epochs=epochs,
+                    learning_rate=settings.learning_rate,
+                    batch_size=settings.batch,
+                    patience=settings.patience,
+                    decay=settings.decay,
+                    seed=derived_seed(material.seed, seed, step),
+                    plan=plan,
+                    checkpoint=checkpoint,
+                    progress=self.progress,
+                )
+            elif step == "batchnorm":
+                model = reestimate_batchnorm(model, material.calibrate.batches(RECOVERY_BATCH))
+        return model
+
+    def spent(self, metric: float, before: float) -> bool:
+        """Whether a round's validation metric is beyond the budget, from the original's."""
+        if self.goal.max_drop is None:
+            return False
+        return self.material.task.drop(before, metric) > self.goal.max_drop
+
+    def run(self, told: Callable[[int, Turn], None] = lambda number, turn: None) -> Turn | None:
+        """Every round in memory; the last one within the budget, ``None`` where none is."""
+        best: Turn | None = None
+        before = self.material.measure(self.original) if self.goal.max_drop is not None else 0.0
+        for number, turn in enumerate(self._turns(), 1):
+            told(number, turn)
+            if self.spent(turn.metric, before):
+                break
+            best = turn
+        return best
+
+    def _turns(self) -> Iterator[Turn]:
+        model, plan = self.original, None
+        for number in range(1, self.goal.rounds + 1):
+            turn = self.turn(number, model, plan)
+            yield turn
+            model, plan = turn.model, turn.plan
+
+
+def rehearse(
+    original: Any,
+    methods: Sequence[str],
+    goal: Goal,
+    settings: Settings,
+    material: Material,
+    *,
+    epochs: int,
+    progress: Progress = SILENT,
+) -> tuple[str, dict[str, float]]:
+    """Try each score at the full goal, from the same weights, ``epochs`` epochs in one round.
+
+    Returns:
+        The best by the validation metric (the first of equals), and every metric by name.
+    """
+    from dataclasses import replace
+
+    short = replace(settings, epochs=epochs)
+    once = replace(goal, rounds=1, max_drop=None)
+    metrics = {}
+    for method in methods:
+        rounds = Rounds(original, method, once, short, material, progress, f"rehearsal-{method}")
+        metrics[method] = rounds.turn(1, original, None).metric
+    return material.task.best(metrics), metrics

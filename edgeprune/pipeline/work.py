@@ -1,0 +1,337 @@
+"""What each stage does: from the folders of the stages before it, and the inputs, into its own.
+
+One function a kind; the key of a stage says which of these inputs it may read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeprune.datasets import Dataset
+from edgeprune.errors import MeasurementError, TrainingError
+from edgeprune.files import write_json
+from edgeprune.pipeline.inputs import Inputs
+from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
+from edgeprune.pipeline.steps import Step
+from edgeprune.plans import Plan
+from edgeprune.progress import Progress
+from edgeprune.recipes import Recipe
+from edgeprune.targets import Target
+
+CHECKED = 512
+"""Examples of the validation split on which the original is tried before anything is trained."""
+VERIFIED = 128
+"""Calibration examples on which a file is compared with its model (32 at least)."""
+BATCH = 256
+
+
+@dataclass
+class Work:
+    """Carries out steps; what the stages before left is read through ``steps``."""
+
+    recipe: Recipe
+    inputs: Inputs
+    steps: Mapping[str, Step]
+    targets: Mapping[str, Target]
+    progress: Progress
+
+    def do(self, step: Step, folder: Path) -> None:
+        """Run ``step`` into ``folder``."""
+        import keras
+
+        from edgeprune.models.engine import set_up
+        from edgeprune.seeds import derived_seed
+
+        set_up(self.recipe.threads, self.recipe.device)
+        # Names and random numbers start the same whether the stages before ran in this process.
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(derived_seed(self.recipe.seed, step.name))
+        kinds: dict[str, Callable[[Step, Path], None]] = {
+            "check": self._check,
+            "rehearse": self._rehearse,
+            "round": self._round,
+            "strip": self._strip,
+            "recover": self._recover,
+            "export": self._export,
+            "verify": self._verify,
+            "evaluate": self._evaluate,
+            "bench": self._bench,
+        }
+        kinds[step.kind](step, folder)
+
+    # -- before anything is trained -----------------------------------------------------------
+
+    def _check(self, step: Step, folder: Path) -> None:
+        """The original on a slice of the validation split: a metric that is NaN ends the run, one
+        at chance level is said at once."""
+        task, validation = self.inputs.task, self.inputs.roles.validation
+        part = validation.subset(np.arange(min(CHECKED, validation.examples)))
+        metric = task.evaluate(task.model_predict(self.inputs.model), part.batches(BATCH))
+        if not np.isfinite(metric):
+            raise TrainingError(
+                f"{task.metric_name} of the original model is {metric} on {part.examples} examples "
+                "of train: check scaling, labels and the loss's from_logits"
+            )
+        notes = list(self.inputs.roles.notes)
+        if self._at_chance(metric, part):
+            notes.append(
+                f"the original's {task.metric_name} is {metric:.4g} on {part.examples} examples of "
+                "train, no better than chance: check scaling, label order and from_logits"
+            )
+        for note in notes:
+            self.progress.say(f"note: {note}")
+        facts = {
+            "metric": metric,
+            "metric_name": task.metric_name,
+            "higher_is_better": task.higher_is_better,
+            "examples": part.examples,
+            "classes": list(self.recipe.classes or validation.classes or ()),
+            "notes": notes,
+        }
+        write_json(folder / "check.json", facts)
+
+    def _at_chance(self, metric: float, part: Dataset) -> bool:
+        """Whether an accuracy is within two standard errors of the commonest class's share."""
+        (batch,) = part.batches(part.examples)
+        chance = self.inputs.task.chance(batch[1]) if len(batch) > 1 else None
+        if chance is None:
+            return False
+        spread = 2 * (chance * (1 - chance) / part.examples) ** 0.5
+        return metric <= chance + spread
+
+    # -- the rounds ---------------------------------------------------------------------------
+
+    def _rehearse(self, step: Step, folder: Path) -> None:
+        prune = self.recipe.prune
+        method, metrics = rehearse(
+            self.inputs.model,
+            prune.score,
+            self.goal,
+            self.settings,
+            self.material,
+            epochs=prune.rehearsal_epochs,
+            progress=self.progress,
+        )
+        write_json(folder / "rehearsal.json", {"method": method, "metrics": metrics})
+
+    def _round(self, step: Step, folder: Path) -> None:
+        """One turn; after a round that spent the budget the rest leave only a word of it."""
+        number = step.facts["number"]
+        before = self.read(f"round-{number - 1}", "round.json") if number > 1 else None
+        if before and before["spent"]:
+            facts = {"skipped": True, "spent": True, "baseline": before["baseline"]}
+            write_json(folder / "round.json", facts)
+            return
+        model, plan = self.inputs.model, None
+        if number > 1:
+            model = self.model_of(f"round-{number - 1}")
+            plan = Plan.load(self.file(f"round-{number - 1}", "plan.json"))
+        rounds = Rounds(
+            self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
+        )
+        baseline = before["baseline"] if before else self.material.measure(self.inputs.model)
+        turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch / "finetune")
+        self._save(turn.model, folder)
+        turn.plan.save(folder / "plan.json")
+        turn.scores.save(folder / "scores.npz")
+        facts = {
+            "skipped": False,
+            "number": number,
+            "metric": turn.metric,
+            "sparsity": turn.sparsity,
+            "baseline": baseline,
+            "spent": rounds.spent(turn.metric, baseline),
+            "method": self.method,
+        }
+        write_json(folder / "round.json", facts)
+
+    def _strip(self, step: Step, folder: Path) -> None:
+        from edgeprune.surgery import strip_with_report
+
+        name = self.settled
+        model = self.inputs.model if name is None else self.model_of(name)
+        stripped, report = strip_with_report(model)
+        self._save(stripped, folder)
+        write_json(folder / "strip.json", {"round": name, "lines": list(report.lines())})
+
+    def _recover(self, step: Step, folder: Path) -> None:
+        model = self.model_of("strip")
+        epochs = self.recipe.finetune.last_epochs
+        if epochs:
+            rounds = Rounds(
+                self.inputs.model,
+                self.method,
+                self.goal,
+                self.settings,
+                self.material,
+                self.progress,
+            )
+            model = rounds.recover(
+                model, seed="recover", epochs=epochs, checkpoint=step.stage.scratch / "finetune"
+            )
+        self._save(model, folder)
+        write_json(folder / "recover.json", self._numbers(model))
+
+    # -- files --------------------------------------------------------------------------------
+
+    def _export(self, step: Step, folder: Path) -> None:
+        from edgeprune.exporting import VARIANTS, export_variant
+
+        role, variant = step.facts["role"], step.facts["variant"]
+        model = self.inputs.model if role == "before" else self.model_of("recover")
+        path = folder / f"model{VARIANTS[variant].suffix}"
+        artifact = export_variant(model, path, variant, batch=self.recipe.export.batch)
+        write_json(folder / "artifact.json", artifact.facts())
+        if role == "before":
+            write_json(folder / "numbers.json", self._numbers(model))
+
+    def _verify(self, step: Step, folder: Path) -> None:
+        from edgeprune.verification import verify_file
+
+        role, variant = step.facts["role"], step.facts["variant"]
+        model = self.inputs.model if role == "before" else self.model_of("recover")
+        calibrate = self.inputs.roles.calibrate
+        part = calibrate.subset(np.arange(min(VERIFIED, calibrate.examples)))
+        batches = [batch[0] for batch in part.batches(BATCH)]
+        verification = verify_file(self.artifact_path(role, variant), model, batches)
+        write_json(folder / "verification.json", verification.facts())
+
+    def _evaluate(self, step: Step, folder: Path) -> None:
+        """The one stage that reads the evaluation set: the model, and each file by its runtime."""
+        from edgeprune.runtimes import Runner
+
+        task, data = self.inputs.task, self.inputs.roles.evaluate()
+        predict = task.model_predict(self.inputs.model)
+        facts: dict[str, Any] = {
+            "examples": data.examples,
+            "model": float(task.evaluate(predict, data.batches(BATCH))),
+            "files": {},
+        }
+        with self.progress.task("evaluate", len(step.facts["files"])) as shown:
+            for role, variant in step.facts["files"]:
+                with Runner(self.artifact_path(role, variant)) as runner:
+                    metric = task.evaluate(runner.predict, data.batches(BATCH))
+                facts["files"][f"{role}-{variant}"] = float(metric)
+                shown.advance(note=f"{role} {variant}")
+        write_json(folder / "evaluation.json", facts)
+
+    def _bench(self, step: Step, folder: Path) -> None:
+        """Every file that the target runs, interleaved; a target out of reach leaves its reason."""
+        from edgeprune.benchmarking import bench_files
+
+        target = self.targets[step.facts["target"]]
+        files = [(role, variant) for role, variant in step.facts["files"] if target.takes(variant)]
+        paths = [self.artifact_path(role, variant) for role, variant in files]
+        facts: dict[str, Any] = {"files": {}, "note": ""}
+        try:
+            measured = bench_files(paths, target, progress=self.progress)
+        except MeasurementError as error:
+            facts["note"] = str(error)
+        else:
+            for (role, variant), measurement in zip(files, measured, strict=True):
+                facts["files"][f"{role}-{variant}"] = measurement.facts()
+        write_json(folder / "bench.json", facts)
+
+    # -- what the stages share ----------------------------------------------------------------
+
+    def file(self, step: str, name: str) -> Path:
+        """A file that a finished stage left."""
+        return self.steps[step].stage.folder / name
+
+    def read(self, step: str, name: str) -> Any:
+        """A JSON file that a finished stage left."""
+        return json.loads(self.file(step, name).read_bytes())
+
+    def artifact_path(self, role: str, variant: str) -> Path:
+        """An exported file."""
+        from edgeprune.exporting import VARIANTS
+
+        return self.file(f"export-{role}-{variant}", f"model{VARIANTS[variant].suffix}")
+
+    def model_of(self, step: str) -> Any:
+        """The model that a finished stage left."""
+        from edgeprune.models import load_model
+
+        return load_model(self.file(step, "model.keras"), trust=self.inputs.trust_model)
+
+    @property
+    def method(self) -> str:
+        """The score that decides: the recipe's, or the rehearsal's choice."""
+        if "rehearse" in self.steps:
+            return str(self.read("rehearse", "rehearsal.json")["method"])
+        return self.recipe.prune.score[0]
+
+    @property
+    def settled(self) -> str | None:
+        """The last round within the budget; ``None`` where the first one already spent it."""
+        found = None
+        for number in range(1, self.recipe.prune.rounds + 1):
+            facts = self.read(f"round-{number}", "round.json")
+            if facts["skipped"] or facts["spent"]:
+                break
+            found = f"round-{number}"
+        return found
+
+    @property
+    def goal(self) -> Goal:
+        """The recipe's ``[prune]``."""
+        prune = self.recipe.prune
+        names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
+        values = {name: getattr(prune, name) for name in (*names, "schedule", "max_drop")}
+        return Goal(**values)
+
+    @property
+    def settings(self) -> Settings:
+        """The recipe's ``recover`` and ``[finetune]``."""
+        tune = self.recipe.finetune
+        return Settings(
+            steps=self.recipe.recover,
+            epochs=tune.epochs,
+            learning_rate=tune.learning_rate,
+            batch=tune.batch,
+            patience=tune.patience,
+            decay=tune.decay,
+        )
+
+    @cached_property
+    def material(self) -> Material:
+        """Data and task of the rounds; never the evaluation set."""
+        roles = self.inputs.roles
+        return Material(
+            roles.train,
+            roles.validation,
+            roles.calibrate,
+            self.inputs.task,
+            microbatch=self.recipe.data.microbatch,
+            seed=self.recipe.seed,
+        )
+
+    def _save(self, model: Any, folder: Path) -> None:
+        from edgeprune.models import save_model
+
+        save_model(model, folder / "model.keras")
+
+    def _numbers(self, model: Any) -> dict[str, Any]:
+        from edgeprune.models import kernels, macs, nonzero, parameters, values_digest
+
+        found = {
+            name: {
+                "shape": [int(size) for size in kernel.variable.shape],
+                "nonzero": int(np.count_nonzero(np.asarray(kernel.variable))),
+            }
+            for name, kernel in kernels(model).items()
+        }
+        return {
+            "parameters": parameters(model),
+            "nonzero": nonzero(model),
+            "macs": macs(model),
+            "digest": values_digest(model),
+            "kernels": found,
+        }
