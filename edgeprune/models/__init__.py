@@ -13,11 +13,15 @@ from edgeprune.models.costs import (
 from edgeprune.models.digests import architecture_digest, values_digest
 from edgeprune.models.loading import build_model, check_values, load_model
 from edgeprune.models.names import Kernel, kernels, named_layers, named_weights
+from edgeprune.models.objectives import Objective, make_objective
 from edgeprune.models.references import is_reference, referred
 from edgeprune.models.saving import save_model
+from edgeprune.models.tasks import Task, make_task
 
 __all__ = [
     "Kernel",
+    "Objective",
+    "Task",
     "architecture_digest",
     "build_model",
     "check_values",
@@ -29,6 +33,8 @@ __all__ = [
     "layer_macs",
     "load_model",
     "macs",
+    "make_objective",
+    "make_task",
     "named_layers",
     "named_weights",
     "nonzero",
