@@ -68,16 +68,20 @@ class Workspace:
         return folder
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the folder alone; what a killed run left half-written is swept first.
 
+        Args:
+            wait: for the process that holds it, however long.
+
         Raises:
-            LockedError: another process holds it; names the process, its command and since when.
+            LockedError: another process holds it (and ``wait`` is off); names the process, its
+                command and since when.
             OutputError: the folder cannot be written.
         """
         import filelock
 
-        lock = filelock.FileLock(self.made() / "lock", timeout=0)
+        lock = filelock.FileLock(self.made() / "lock", timeout=-1 if wait else 0)
         with mapped_os_errors(self.root):
             try:
                 lock.acquire()
@@ -102,7 +106,7 @@ class Workspace:
         return stage
 
     def clean(self, *, everything: bool = False) -> int:
-        """Remove stages and checkpoints, with ``everything`` the logs too.
+        """Remove stages, checkpoints and what else is remembered, with ``everything`` the logs too.
 
         Returns:
             The bytes set free.
@@ -110,13 +114,14 @@ class Workspace:
         Raises:
             LockedError: a run is going on (in this process too: not inside :meth:`lock`).
         """
-        if not self.root.is_dir():
-            return 0
+        if not (self.root / ".gitignore").is_file():
+            return 0  # not made by us: nothing of ours can be in it
+        staying = {".gitignore", "lock", "lock.json"} | (set() if everything else {"log"})
         with self.lock():
-            parts = ("stages", "scratch", "log") if everything else ("stages", "scratch")
-            freed = sum(_size(self.root / part) for part in parts)
-            for part in parts:
-                _remove(self.root / part)
+            going = [place for place in self.root.iterdir() if place.name not in staying]
+            freed = sum(map(_size, going))
+            for place in going:
+                _remove(place)
         return freed
 
     def _sweep(self) -> None:
@@ -308,7 +313,8 @@ def _full_disk(path: Path) -> Iterator[None]:
 
 
 def _size(folder: Path) -> int:
-    return sum(place.lstat().st_size for place in folder.rglob("*") if place.is_file())
+    places = [folder, *folder.rglob("*")]
+    return sum(place.lstat().st_size for place in places if place.is_file())
 
 
 def _remove(folder: Path) -> None:

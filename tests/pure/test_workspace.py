@@ -151,6 +151,22 @@ def test_one_run_at_a_time_and_the_holder_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "lock.json").exists()
 
 
+def test_a_run_can_wait_for_another(tmp_path: Path) -> None:
+    code = """
+        import sys, time
+        from edgeprune.workspace import Workspace
+        with Workspace(sys.argv[1]).lock():
+            print("held", flush=True)
+            time.sleep(0.5)
+    """
+    holder = child(code, str(tmp_path))
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with Workspace(tmp_path).lock(wait=True):
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+    assert holder.wait() == 0
+
+
 def test_a_dead_run_is_never_named_as_the_holder(tmp_path: Path) -> None:
     dead = child("pass")
     dead.wait()

@@ -1,0 +1,92 @@
+"""What all verbs share: flags that work everywhere, and the way a function becomes a verb."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from edgeprune.cli.terminal import Session
+
+_EVERYWHERE = "Everywhere"
+_FLAGS: dict[str, Any] = {
+    "verbose": Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Show every step.", rich_help_panel=_EVERYWHERE),
+    ],
+    "quiet": Annotated[
+        bool,
+        typer.Option("-q", "--quiet", help="Results and errors only.", rich_help_panel=_EVERYWHERE),
+    ],
+    "traceback": Annotated[
+        bool,
+        typer.Option(
+            "--traceback", help="Print tracebacks of errors.", rich_help_panel=_EVERYWHERE
+        ),
+    ],
+}
+
+
+def verb(
+    app: typer.Typer, name: str, *, framework: bool = False, threads: bool = False
+) -> Callable[[Callable[..., int | None]], Callable[..., None]]:
+    """Make ``function(session, …) -> exit code or None`` the command ``name`` of ``app``.
+
+    It gets ``-v -q --traceback``. With ``framework``, library versions are checked and their
+    chatter is kept off the screen first.
+    """
+
+    def decorate(function: Callable[..., int | None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(ctx: typer.Context, **values: Any) -> None:
+            session = taken(ctx, values)
+            if framework:
+                from edgeprune.versions import check_versions
+
+                check_versions()
+                session.hush()
+            code = function(session, **values)
+            if code:
+                raise typer.Exit(code)
+
+        hints = typing.get_type_hints(function, include_extras=True)
+        hints.pop("session")
+        hints.pop("return", None)
+        own = inspect.signature(function).parameters
+        parameters = [_parameter("ctx", typer.Context, inspect.Parameter.empty)]
+        parameters += [_parameter(key, hint, own[key].default) for key, hint in hints.items()]
+        parameters += [_parameter(key, hint, False) for key, hint in _FLAGS.items()]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        del command.__wrapped__
+        app.command(name)(command)
+        return command
+
+    return decorate
+
+
+def taken(ctx: typer.Context, values: dict[str, Any]) -> Session:
+    """The session of this command line, with the flags moved from ``values`` into it."""
+    session: Session = ctx.obj
+    for flag in _FLAGS:
+        given = values.pop(flag, False)
+        setattr(session, flag, getattr(session, flag) or given)
+    return session
+
+
+def everywhere(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a callback the flags that work everywhere."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())
+    own = [each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    own += [_parameter(key, hint, False) for key, hint in _FLAGS.items()]
+    function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    function.__annotations__ = {each.name: each.annotation for each in own}
+    return function
+
+
+def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -1,0 +1,147 @@
+"""export, verify, bench, inspect: exported files, and what is in any file."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeprune.cli.common import verb
+from edgeprune.cli.options import Data, Json, Model, Out, Threads, Trust
+from edgeprune.cli.terminal import Session
+
+
+class Variant(StrEnum):
+    fp32 = "fp32"
+    sparse = "fp32-sparse"
+    onnx = "onnx-fp32"
+
+
+ArtifactPath = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A .tflite or .onnx file.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Put these verbs on ``app``."""
+    verb(app, "export", framework=True)(export)
+    verb(app, "verify", framework=True)(verify)
+    verb(app, "bench", framework=True)(bench)
+    verb(app, "inspect", framework=True)(inspect)
+
+
+def export(
+    session: Session,
+    model: Model,
+    variant: Annotated[Variant, typer.Option("--format", help="What to write.")],
+    out: Out,
+    batch: Annotated[int, typer.Option(min=1, help="Examples per inference.")] = 1,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Write a .tflite or .onnx, and read back what is in it.
+
+    Example:  edgeprune export small.keras --format fp32-sparse -o small.tflite
+    """
+    from edgeprune import verbs
+
+    source = verbs.Source(model, trust=trust_model)
+    facts = verbs.export_file(source, out, variant=variant.value, batch=batch)
+    if json:
+        session.print_json(facts)
+        return
+    sparse = [name for name, kind in facts["stored"].items() if kind != "dense"]
+    session.say(
+        f"{out}: {facts['size_bytes']:,} bytes ({facts['gzip_bytes']:,} gzipped), "
+        f"{len(sparse)} of {len(facts['stored'])} tensors stored sparse"
+    )
+
+
+def verify(
+    session: Session,
+    artifact: ArtifactPath,
+    model: Annotated[
+        Path, typer.Option("--model", metavar="MODEL", help="What it was exported from.")
+    ],
+    data: Data,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Of the largest output, for each output.")
+    ] = 1e-4,
+    examples: Annotated[int, typer.Option(min=32, help="How many are compared.")] = 256,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Compare a file with its model, each in its own runtime.
+
+    Example:  edgeprune verify small.tflite --model small.keras --data d.npz
+    """
+    from edgeprune import verbs
+
+    source = verbs.Source(model, str(data), trust=trust_model)
+    facts = verbs.verify_file(source, artifact, tolerance=tolerance, examples=examples)
+    if json:
+        session.print_json(facts)
+        return
+    for output in facts["outputs"]:
+        agreement = output["top1_agreement"]
+        same = "" if agreement is None else f", top-1 agrees on {agreement:.2%}"
+        session.print(
+            f"{artifact}: {output['output']} within {output['relative']:.1e} of the largest "
+            f"output on {facts['samples']} examples (allowed {tolerance:.0e}){same}"
+        )
+
+
+def bench(
+    session: Session,
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT...", help="Files, timed interleaved.")
+    ],
+    target: Annotated[
+        str, typer.Option(metavar="NAME", help="A profile: see 'edgeprune targets'.")
+    ] = "host",
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = 50,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the runtime; else the profile's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time files on a target, A B A B.
+
+    Example:  edgeprune bench dense.tflite small.tflite --target host
+    """
+    from edgeprune import verbs
+    from edgeprune.cli.tables import bench_table
+
+    facts = verbs.bench_paths(
+        artifacts, target=target, runs=runs, threads=threads, progress=session.progress
+    )
+    if json:
+        session.print_json(facts)
+    else:
+        session.print(bench_table(facts["measurements"]))
+
+
+def inspect(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".keras .h5 .tflite .onnx")],
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Which channels live or die together.")
+    ] = False,
+    threads: Threads = 2,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Say what a model or an exported file is.
+
+    Example:  edgeprune inspect model.keras --groups
+    """
+    from edgeprune import verbs
+    from edgeprune.cli.tables import facts_tables
+
+    source = verbs.Source(file, trust=trust_model, threads=threads)
+    facts = verbs.inspect_path(source, groups=groups)
+    if json:
+        session.print_json(facts)
+        return
+    for table in facts_tables(str(file), facts):
+        session.print(table)

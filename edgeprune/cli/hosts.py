@@ -1,0 +1,102 @@
+"""targets, doctor: where files are to run, and whether edgeprune itself can."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from edgeprune.cli.common import verb
+from edgeprune.cli.options import Json
+from edgeprune.cli.terminal import Session
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .toml file.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Put these verbs on ``app``."""
+    group = typer.Typer(help="Device profiles: list, show, check.", no_args_is_help=True)
+    verb(group, "list")(list_)
+    verb(group, "show")(show)
+    verb(group, "check")(check)
+    app.add_typer(group, name="targets")
+    verb(app, "doctor")(doctor)
+
+
+def list_(session: Session, json: Json = False) -> None:
+    """List the device profiles.
+
+    Example:  edgeprune targets list
+    """
+    from edgeprune.cli.tables import targets_table
+    from edgeprune.targets import Target
+
+    found = [_facts(target) for target in Target.all()]
+    if json:
+        session.print_json(found)
+    else:
+        session.print(targets_table(found))
+
+
+def show(session: Session, name: Name, json: Json = False) -> None:
+    """Show one device profile.
+
+    Example:  edgeprune targets show raspberry-pi-4
+    """
+    from edgeprune.cli.tables import facts_tables
+    from edgeprune.targets import Target
+
+    facts = _facts(Target.load(name))
+    if json:
+        session.print_json(facts)
+        return
+    for table in facts_tables(name, facts):
+        session.print(table)
+
+
+def check(session: Session, name: Name, json: Json = False) -> None:
+    """Check a device profile: every fault is a line; then whether it can be timed from here.
+
+    Example:  edgeprune targets check targets/my-board.toml
+    """
+    from edgeprune.targets import Target
+
+    target = Target.load(name)
+    reason = _reason(target)
+    if json:
+        session.print_json({"name": target.name, "valid": True, "timed": not reason, "why": reason})
+        return
+    session.print(f"{name}: valid; " + (f"not measured: {reason}" if reason else "timed here"))
+
+
+def doctor(session: Session, json: Json = False) -> int:
+    """Say what is installed, what is missing, and how to get it.
+
+    Example:  edgeprune doctor
+    """
+    from edgeprune.cli.doctor import examined
+    from edgeprune.cli.tables import doctor_table
+
+    session.hush()
+    checks = examined(session.progress)
+    missing = any(each.ok is False for each in checks)
+    if json:
+        session.print_json({"ok": not missing, "checks": [each.__dict__ for each in checks]})
+    else:
+        session.print(doctor_table(checks))
+        for each in checks:
+            if each.remedy:
+                session.print(f"{each.what}: {each.remedy}")
+        session.print("Something is missing." if missing else "All is there.")
+    return 1 if missing else 0
+
+
+def _facts(target: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = target.model_dump(mode="json", by_alias=True)
+    return {"name": target.name, **facts}
+
+
+def _reason(target: Any) -> str:
+    from edgeprune.benchmarking import unreachable
+
+    return unreachable(target) or ""

@@ -1,0 +1,280 @@
+"""score, plan, zero, prune, strip, recover: from model to smaller model, one step a verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeprune.cli.common import verb
+from edgeprune.cli.options import (
+    Channels,
+    Data,
+    Epochs,
+    Exclude,
+    Json,
+    Loss,
+    Method,
+    MethodOption,
+    Metric,
+    Model,
+    Out,
+    Pattern,
+    PatternOption,
+    Rate,
+    Recovery,
+    Schedule,
+    Scope,
+    ScopeOption,
+    Seed,
+    Share,
+    Threads,
+    Trust,
+    gathered,
+)
+from edgeprune.cli.terminal import Session
+
+
+def add(app: typer.Typer) -> None:
+    """Put these verbs on ``app``."""
+    verb(app, "score", framework=True)(score)
+    verb(app, "plan", framework=True)(plan)
+    verb(app, "zero", framework=True)(zero)
+    verb(app, "prune", framework=True)(prune)
+    verb(app, "strip", framework=True)(strip)
+    verb(app, "recover", framework=True)(recover)
+
+
+def score(
+    session: Session,
+    model: Model,
+    data: Data,
+    out: Out,
+    loss: Loss = None,
+    method: MethodOption = Method.taylor,
+    microbatch: Annotated[
+        int, typer.Option(min=1, help="Examples whose gradients are averaged first.")
+    ] = 32,
+    threads: Threads = 2,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Score how much each connection matters.
+
+    Example:  edgeprune score model.keras --data d.npz --method taylor -o scores.npz
+    """
+    from edgeprune import verbs
+
+    source = verbs.Source(model, str(data), loss, trust=trust_model, threads=threads)
+    facts = verbs.score_file(
+        source, out, method=method.value, microbatch=microbatch, progress=session.progress
+    )
+    _tell(
+        session, json, facts,
+        f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}",
+    )  # fmt: skip
+
+
+def plan(
+    session: Session,
+    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="From 'edgeprune score'.")],
+    out: Out,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Needed for --channels: which belong together."),
+    ] = None,
+    sparsity: Share = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="X", help="Zero what scores below this.")
+    ] = None,
+    channels: Channels = None,
+    pattern: PatternOption = Pattern.none,
+    scope: ScopeOption = Scope.whole,
+    exclude: Exclude = None,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Decide from scores what goes.
+
+    Example:  edgeprune plan scores.npz --sparsity 0.9 -o plan.json
+    """
+    from edgeprune import verbs
+
+    facts = verbs.plan_file(
+        scores,
+        out,
+        model=verbs.Source(model, trust=trust_model) if model is not None else None,
+        sparsity=sparsity,
+        threshold=threshold,
+        channels=channels,
+        pattern=pattern.value,
+        scope=scope.value,
+        exclude=tuple(exclude or ()),
+    )
+    _tell(session, json, facts, _planned(facts))
+
+
+def zero(
+    session: Session,
+    model: Model,
+    plan: Annotated[Path, typer.Option("--plan", metavar="FILE", help="From 'edgeprune plan'.")],
+    out: Out,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Apply a saved plan: the same shapes, zeros where it says.
+
+    Example:  edgeprune zero model.keras --plan plan.json -o zeroed.keras
+    """
+    from edgeprune import verbs
+
+    facts = verbs.zero_file(verbs.Source(model, trust=trust_model), plan, out)
+    _tell(session, json, facts, _smaller(facts))
+
+
+def prune(
+    session: Session,
+    model: Model,
+    data: Data,
+    out: Out,
+    loss: Loss = None,
+    metric: Metric = None,
+    sparsity: Share = None,
+    channels: Channels = None,
+    method: MethodOption = Method.taylor,
+    pattern: PatternOption = Pattern.none,
+    scope: ScopeOption = Scope.whole,
+    exclude: Exclude = None,
+    rounds: Annotated[int, typer.Option(min=1, help="One round is one shot.")] = 1,
+    schedule: Annotated[
+        Schedule, typer.Option(help="How the rounds approach the goal.")
+    ] = Schedule.cubic,
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Keep the plan here too.")
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Prune in rounds of score, plan, zero, recover; ends with strip.
+
+    Example:  edgeprune prune model.keras --data d.npz --sparsity 0.9 -o small.keras
+    """
+    from edgeprune import verbs
+
+    facts = verbs.prune_file(
+        verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
+        out,
+        plan_out=plan,
+        progress=session.progress,
+        sparsity=sparsity,
+        channels=channels,
+        method=method.value,
+        pattern=pattern.value,
+        scope=scope.value,
+        exclude=tuple(exclude or ()),
+        rounds=rounds,
+        schedule=schedule.value,
+        **gathered({"epochs": epochs, "learning_rate": learning_rate}),
+    )
+    _tell(session, json, facts, _smaller(facts))
+
+
+def strip(
+    session: Session,
+    model: Model,
+    out: Out,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Take out every unit and filter that is dead; the outputs stay the same.
+
+    Example:  edgeprune strip zeroed.keras -o small.keras
+    """
+    from edgeprune import verbs
+
+    facts = verbs.strip_file(verbs.Source(model, trust=trust_model), out)
+    if not json:
+        for line in facts["report"]:
+            session.say(line)
+    _tell(session, json, facts, _smaller(facts))
+
+
+def recover(
+    session: Session,
+    model: Model,
+    data: Data,
+    out: Out,
+    loss: Loss = None,
+    metric: Metric = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Hold its zeros; else all that are zero now."),
+    ] = None,
+    method: Annotated[Recovery, typer.Option(help="What to do.")] = Recovery.finetune,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs.")] = 3,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam.")] = 1e-3,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a gain.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 128,
+    seed: Seed = 0,
+    threads: Threads = 2,
+    trust_model: Trust = False,
+    json: Json = False,
+) -> None:
+    """Fine-tune with every zero held, or take batch-norm statistics anew.
+
+    Example:  edgeprune recover zeroed.keras --data d.npz --plan plan.json -o recovered.keras
+    """
+    from edgeprune import verbs
+
+    settings: dict[str, Any] = {}
+    if method is Recovery.finetune:
+        settings = {"epochs": epochs, "learning_rate": learning_rate}
+        settings |= {"patience": patience, "batch_size": batch}
+    facts = verbs.recover_file(
+        verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
+        out,
+        method=method.value,
+        plan=plan,
+        progress=session.progress,
+        **settings,
+    )
+    line = "batch-norm statistics taken anew"
+    if "metric" in facts:
+        line = (
+            f"{facts['metric']} {facts['before']:.4f} → {facts['after']:.4f} on "
+            f"{facts['validation_examples']:,} examples set aside"
+        )
+    _tell(session, json, facts, line)
+
+
+def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> None:
+    if json:
+        session.print_json(facts)
+    else:
+        session.say(f"{facts['file']}: {line}")
+
+
+def _planned(facts: dict[str, Any]) -> str:
+    parts = []
+    if facts["masks"]:
+        parts.append(f"{facts['masked_sparsity']:.2%} of {facts['masks']} kernels' weights go")
+    if facts["channels"]:
+        count = sum(facts["channels"].values())
+        parts.append(f"{count:,} channels of {len(facts['channels'])} groups go")
+    return ", ".join(parts) or "nothing goes"
+
+
+def _smaller(facts: dict[str, Any]) -> str:
+    before, after = facts["model_before"], facts["model_after"]
+    return (
+        f"sparsity {facts['sparsity']:.2%}, parameters {before['parameters']:,} → "
+        f"{after['parameters']:,}, non-zero {before['nonzero']:,} → {after['nonzero']:,}, "
+        f"MACs {before['macs']:,} → {after['macs']:,}"
+    )

@@ -1,0 +1,86 @@
+"""Arguments and options that several verbs share, each written once."""
+
+from __future__ import annotations
+
+import typing
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="An .npz, or a folder: see the docs on data.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the result goes.")]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", metavar="NAME", help="Keras' name or module:function; else the compiled one."
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", metavar="NAME", help="Keras' name or module:function; else the compiled one."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON, for programs.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust-model", help="Load Lambda layers: they run code that is in the file."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Threads = Annotated[
+    int,
+    typer.Option("--threads", min=1, help="Threads of TensorFlow; they are part of the result."),
+]
+
+
+class Method(StrEnum):
+    taylor = "taylor"
+    gradient = "gradient"
+    magnitude = "magnitude"
+
+
+class Pattern(StrEnum):
+    none = "none"
+    blocks = "1x4"
+
+
+class Scope(StrEnum):
+    whole = "global"
+    layer = "layer"
+
+
+class Schedule(StrEnum):
+    cubic = "cubic"
+    linear = "linear"
+    constant = "constant"
+
+
+class Recovery(StrEnum):
+    finetune = "finetune"
+    batchnorm = "batchnorm"
+
+
+Share = Annotated[float | None, typer.Option(metavar="X", help="Share of weights to zero.")]
+Channels = Annotated[
+    float | None, typer.Option(metavar="X", help="Share of units and filters to remove.")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="Layers or weights to leave alone.")
+]
+PatternOption = Annotated[
+    Pattern, typer.Option(help="1x4: blocks along a Dense input, fast in TFLite.")
+]
+ScopeOption = Annotated[Scope, typer.Option(help="Compare all weights together, or each layer's.")]
+MethodOption = Annotated[Method, typer.Option(help="How connections are scored.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning a round.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="Of Adam.")]
+
+
+def gathered(options: typing.Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given (not ``None``)."""
+    return {name: value for name, value in options.items() if value is not None}

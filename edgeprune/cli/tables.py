@@ -1,0 +1,231 @@
+"""Facts drawn with rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.cli.bars import seconds
+
+_STYLES = {"before": "dim", "broken": "bold red", "kept": "green", "allowed": "yellow"}
+
+
+def result_parts(result: Any) -> Iterable[Any]:
+    """A run's result: rows, gates, remarks, where things went."""
+    from edgeprune.reporting import tables
+
+    for table in tables.row_tables(result):
+        yield Fitting(table)
+    gates = tables.gate_table(result)
+    if gates is not None:
+        yield drawn(gates)
+    yield Text(tables.summary(result))
+    for line in result.notes:
+        yield _hanging(line)
+    for line in tables.endings(result):
+        yield Text(line, style="bold")
+
+
+class Fitting:
+    """A table of text; turned on its side where the terminal is too narrow for it."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        upright = drawn(self._table)
+        wanted = Measurement.get(console, options.update(width=1000), upright).maximum
+        yield upright if wanted <= options.max_width else _turned(self._table)
+
+
+def _turned(table: Any) -> Table:
+    grid = _grid(table.title, show_header=False)
+    grid.add_column("", no_wrap=True)
+    for _ in table.rows:
+        grid.add_column("", justify="right", overflow="fold")
+    for place, column in enumerate(table.columns):
+        grid.add_row(Text(column), *(Text(cells[place]) for cells in table.rows))
+    return _with_notes(grid, table.notes)
+
+
+def drawn(table: Any) -> Table:
+    """A table of text, its notes below as a caption."""
+    words = table.words
+    grid = _grid(table.title)
+    for place, column in enumerate(table.columns):
+        left = place < words or column == "verdict"
+        grid.add_column(
+            column,
+            justify="left" if left else "right",
+            no_wrap=place >= words,
+            overflow="fold",
+            min_width=6 if left else None,
+        )
+    for cells, mark in zip(table.rows, table.marks, strict=True):
+        grid.add_row(*(Text(cell) for cell in cells), style=_STYLES.get(mark, ""))
+    return _with_notes(grid, table.notes)
+
+
+def _with_notes(grid: Table, notes: Sequence[str]) -> Table:
+    if notes:
+        grid.caption = Text("\n".join(notes))
+        grid.caption_justify = "left"
+    return grid
+
+
+def stages_table(stages: Sequence[Any]) -> Table:
+    """What a dry run found."""
+    grid = _grid("Stages")
+    grid.add_column("stage", no_wrap=True)
+    grid.add_column("")
+    grid.add_column("why", overflow="fold")
+    grid.add_column("estimate", justify="right", no_wrap=True)
+    total = 0.0
+    for each in stages:
+        estimate = 0.0 if each.done else each.estimate_s
+        total += estimate or 0.0
+        state = Text("done", "green") if each.done else Text("to do", "yellow")
+        text = "" if each.done or estimate is None else seconds(estimate)
+        grid.add_row(Text(each.stage), state, Text(each.why or ""), text)
+    return _with_notes(grid, [f"about {seconds(total)} in all"] if total else [])
+
+
+def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Table:
+    """Files timed together."""
+    from edgeprune.reporting import numbers
+
+    grid = _grid("Measured")
+    grid.add_column("file", overflow="fold")
+    for column in ("runtime", "threads", "runs", "median", "p95", "IQR", "peak memory", "faster"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    first = measurements[0]["median_ms"] if measurements else None
+    for each in measurements:
+        grid.add_row(
+            Text(each["file"]),
+            f"{each['runtime']} {each['runtime_version']}",
+            str(each["threads"]),
+            str(len(each["latency_ns"])),
+            numbers.latency(each["median_ms"]),
+            numbers.latency(each["p95_ms"]),
+            numbers.latency(each["iqr_ms"]),
+            numbers.size(each["peak_memory_bytes"]),
+            numbers.ratio(first, each["median_ms"]) if each is not measurements[0] else "",
+        )
+    return grid
+
+
+def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Device profiles."""
+    grid = _grid("Targets")
+    for column in ("name", "arch", "cpu", "formats", "description"):
+        grid.add_column(column, overflow="fold")
+    for each in found:
+        grid.add_row(
+            Text(each["name"], "bold"),
+            Text(each["arch"]),
+            Text(each.get("cpu") or ""),
+            Text(", ".join(each["formats"])),
+            Text(each["description"]),
+        )
+    return grid
+
+
+def doctor_table(checks: Sequence[Any]) -> Table:
+    """What a machine has."""
+    grid = _grid("edgeprune doctor")
+    grid.add_column("", no_wrap=True)
+    grid.add_column("what", no_wrap=True)
+    grid.add_column("found", overflow="fold")
+    marks = {True: Text("ok", "green"), False: Text("MISSING", "bold red")}
+    for each in checks:
+        grid.add_row(marks.get(each.ok, Text("note", "yellow")), Text(each.what), Text(each.found))
+    return grid
+
+
+def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Table]:
+    """Any facts: single values in one table, each list of records in its own."""
+    single = _grid(title, show_header=False)
+    single.add_column("", no_wrap=True)
+    single.add_column("", overflow="fold")
+    records = {}
+    for key, value in facts.items():
+        if _is_records(value):
+            records[key] = value
+        elif value not in (None, "", [], {}):
+            single.add_row(Text(key.replace("_", " ")), Text(_text(value)))
+    yield single
+    for key, value in records.items():
+        yield _records(key, value)
+
+
+def bytes_text(value: int) -> str:
+    """Bytes for people."""
+    from edgeprune.reporting import numbers
+
+    return numbers.size(value)
+
+
+def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    grid = _grid(title.replace("_", " "))
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    for column in columns:
+        right = all(isinstance(each.get(column), int | float | None) for each in records)
+        grid.add_column(
+            column.replace("_", " "), justify="right" if right else "left", overflow="fold"
+        )
+    for record in records:
+        grid.add_row(*(Text(_text(record.get(column, ""))) for column in columns))
+    return grid
+
+
+def _is_records(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(each, Mapping) for each in value)
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        if _is_records(value):
+            return "\n".join(
+                ", ".join(f"{key} {_text(item)}" for key, item in each.items()) for each in value
+            )
+        return ", ".join(_text(item) for item in value)
+    return str(value)
+
+
+def _grid(title: str, show_header: bool = True) -> Table:
+    return Table(
+        title=escape(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_header=show_header,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        title_style="bold",
+    )
+
+
+def _hanging(line: str) -> Padding:
+    return Padding(Text(f"• {line}"), (0, 0, 0, 2))

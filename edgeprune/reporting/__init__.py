@@ -1,0 +1,1 @@
+"""What a person reads. No number is made here."""

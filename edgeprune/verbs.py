@@ -1,0 +1,362 @@
+"""The verbs on files: each reads files, calls the library, writes files, returns facts.
+
+No terminal here; the command line prints what these return. The facts are JSON values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import InputError
+from edgeprune.progress import SILENT, Progress
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What most verbs begin with.
+
+    Attributes:
+        model: a ``.keras`` or ``.h5`` file.
+        data: an ``.npz``, a folder of images, a saved ``tf.data``, or ``module:function``.
+        loss, metric: names of Keras or ``module:function``; ``None`` takes the compiled ones.
+        trust: load Lambda layers.
+        threads: of TensorFlow.
+        seed: of every split, order and training.
+    """
+
+    model: Path
+    data: str | None = None
+    loss: str | None = None
+    metric: str | None = None
+    trust: bool = False
+    threads: int = 2
+    seed: int = 0
+
+    def opened(self) -> Any:
+        """The model, its values checked.
+
+        Raises:
+            ModelError: it cannot be read or used.
+        """
+        from edgeprune.models import check_values, load_model
+        from edgeprune.models.engine import set_up
+
+        set_up(self.threads)
+        model = load_model(self.model, trust=self.trust)
+        check_values(model, str(self.model))
+        return model
+
+    def fed(self, role: str, model: Any) -> Any:
+        """The data, opened for ``role`` and checked against the model.
+
+        Raises:
+            DataError: it cannot be read, or does not fit.
+        """
+        from edgeprune.feeding import check_fits, open_data
+        from edgeprune.recipes import DataSource
+
+        if self.data is None:
+            raise InputError("no data; name it with --data FILE")
+        found = open_data(DataSource(path=self.data), role=role, base=Path.cwd(), model=model)
+        check_fits(found, model, role=role)
+        return found
+
+    def task(self, model: Any) -> Any:
+        """Loss and metric, resolved.
+
+        Raises:
+            InputError: none is given and the model has none, or the name is unknown.
+        """
+        from edgeprune.models import make_task
+
+        return make_task(self.loss, self.metric, None, None, model=model, base=Path.cwd())
+
+
+def score_file(
+    source: Source,
+    out: Path,
+    *,
+    method: str = "taylor",
+    microbatch: int = 32,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Score every connection; writes ``out`` (.npz)."""
+    from edgeprune.feeding import as_batches
+    from edgeprune.scoring import score_model
+
+    model = source.opened()
+    batches = as_batches(source.fed("calibrate", model), size=microbatch)
+    loss = source.task(model).loss
+    scores = score_model(model, batches, method=method, loss=loss, progress=progress)
+    scores.save(out)
+    return {
+        "file": str(out),
+        "method": scores.method,
+        "kernels": len(scores.weights),
+        "weights": sum(int(array.size) for array in scores.weights.values()),
+        "facts": dict(scores.facts),
+    }
+
+
+def plan_file(scores: Path, out: Path, *, model: Source | None = None, **asked: Any) -> Facts:
+    """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
+    keywords of :func:`edgeprune.plan`."""
+    from edgeprune.planning import make_plan
+    from edgeprune.scores import Scores
+
+    found = Scores.load(scores)
+    graph = None
+    if model is not None:
+        from edgeprune.surgery import trace
+
+        graph = trace(model.opened())
+    elif asked.get("channels") is not None:
+        raise InputError("--channels needs to know which channels belong together: add --model")
+    plan = make_plan(found, graph, **asked)
+    plan.save(out)
+    return {"file": str(out), **_planned(plan)}
+
+
+def zero_file(source: Source, plan: Path, out: Path) -> Facts:
+    """Apply a saved plan; writes ``out`` (.keras)."""
+    from edgeprune.models import save_model
+    from edgeprune.plans import Plan
+    from edgeprune.surgery import zero
+
+    found = Plan.load(plan)
+    model = source.opened()
+    zeroed = zero(model, found)
+    save_model(zeroed, out)
+    return {"file": str(out), **_counts(model, zeroed)}
+
+
+def strip_file(source: Source, out: Path) -> Facts:
+    """Take out what is dead; writes ``out`` (.keras)."""
+    from edgeprune.models import save_model
+    from edgeprune.surgery import strip_with_report
+
+    model = source.opened()
+    small, report = strip_with_report(model)
+    save_model(small, out)
+    return {
+        "file": str(out),
+        **_counts(model, small),
+        "removed": dict(report.removed),
+        "report": list(report.lines()),
+    }
+
+
+def prune_file(
+    source: Source,
+    out: Path,
+    *,
+    plan_out: Path | None = None,
+    progress: Progress = SILENT,
+    **asked: Any,
+) -> Facts:
+    """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
+    are the keywords of :func:`edgeprune.prune`."""
+    from edgeprune import api
+    from edgeprune.models import save_model
+
+    model = source.opened()
+    task = source.task(model)
+    data = source.fed("train", model)
+    small, plan = api.prune(
+        model, data, loss=task.loss, seed=source.seed, progress=progress, **asked
+    )
+    save_model(small, out)
+    if plan_out is not None:
+        plan.save(plan_out)
+    return {"file": str(out), **_counts(model, small), "plan": _planned(plan)}
+
+
+def recover_file(
+    source: Source,
+    out: Path,
+    *,
+    method: str = "finetune",
+    plan: Path | None = None,
+    validation: float = 0.1,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Facts:
+    """Fine-tune with the zeros held, or take batch-norm statistics anew; writes ``out``.
+
+    ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
+    """
+    from edgeprune.models import save_model
+    from edgeprune.plans import Plan
+    from edgeprune.recovery import fine_tune, reestimate_batchnorm
+
+    held = Plan.load(plan) if plan is not None else None
+    model = source.opened()
+    data = source.fed("train", model)
+    if method == "batchnorm":
+        recovered = reestimate_batchnorm(model, data.batches(128))
+        save_model(recovered, out)
+        return {"file": str(out), "method": method, **_counts(model, recovered)}
+    if method != "finetune":
+        raise InputError(f"--method {method}: known are finetune, batchnorm")
+    from edgeprune.feeding import split
+
+    task = source.task(model)
+    train, part = split(data, validation, source.seed)
+    before = task.evaluate(task.model_predict(model), part.batches(256))
+    recovered, _ = fine_tune(
+        model, train, part, task=task, plan=held, seed=source.seed, progress=progress, **settings
+    )
+    after = task.evaluate(task.model_predict(recovered), part.batches(256))
+    save_model(recovered, out)
+    return {
+        "file": str(out),
+        "method": method,
+        "metric": task.metric_name,
+        "before": before,
+        "after": after,
+        "validation_examples": part.examples,
+        **_counts(model, recovered),
+    }
+
+
+def export_file(source: Source, out: Path, *, variant: str, batch: int = 1) -> Facts:
+    """Write a ``.tflite`` or ``.onnx`` and say what is in it."""
+    from edgeprune.exporting import export_variant
+
+    return dict(export_variant(source.opened(), out, variant, batch=batch).facts())
+
+
+def verify_file(
+    source: Source, artifact: Path, *, tolerance: float = 1e-4, examples: int = 256
+) -> Facts:
+    """Compare a file with its model on the first ``examples`` of the data.
+
+    Raises:
+        VerificationError: it differs beyond ``tolerance`` of the largest output.
+    """
+    from edgeprune import verification
+
+    model = source.opened()
+    data = source.fed("calibrate", model)
+    inputs = next(iter(data.batches(min(examples, data.examples))))[0]
+    found = verification.verify_file(artifact, model, inputs, tolerance=tolerance)
+    return {"file": str(artifact), **found.facts()}
+
+
+def bench_paths(
+    artifacts: Sequence[Path],
+    *,
+    target: str = "host",
+    runs: int = 50,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Time files, interleaved, on a target."""
+    from edgeprune.benchmarking import bench_files
+    from edgeprune.targets import Target
+
+    found = bench_files(
+        artifacts, Target.load(target), runs=runs, threads=threads, progress=progress
+    )
+    return {"target": target, "measurements": [each.facts() for each in found]}
+
+
+def inspect_path(source: Source, *, groups: bool = False) -> Facts:
+    """What a model or an exported file is."""
+    from edgeprune.inspection import inspect_file, inspect_model
+
+    path = source.model
+    if path.suffix in (".tflite", ".onnx"):
+        if groups:
+            raise InputError(f"{path}: groups are a model's; an exported file has none")
+        from edgeprune.exporting import read_artifact
+
+        return dict(inspect_file(read_artifact(path)))
+    model = source.opened()
+    facts = dict(inspect_model(model))
+    if groups:
+        from edgeprune.surgery import trace
+
+        facts["groups"] = trace(model).facts()["groups"]
+    return facts
+
+
+def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:
+    """Read a result; write it as ``.html`` or ``.md`` where ``out`` is given."""
+    import json
+
+    from edgeprune.files import write_bytes
+    from edgeprune.results import Result
+
+    try:
+        content = json.loads(result.read_bytes())
+    except (ValueError, IsADirectoryError) as error:
+        raise InputError(f"{result}: not a result of 'edgeprune run' (JSON)") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{result}: not a result of 'edgeprune run' (JSON object)")
+    found = Result.from_json(content, result)
+    if out is None:
+        return found, found.to_json()
+    from edgeprune import reporting
+
+    makers = {".html": reporting.html, ".htm": reporting.html, ".md": reporting.markdown}
+    if out.suffix.lower() not in makers:
+        raise InputError(f"{out}: a report is .html or .md; name it so")
+    write_bytes(out, makers[out.suffix.lower()](found).encode())
+    return found, {"file": str(out)}
+
+
+def schema_of(noun: str) -> Facts:
+    """The JSON Schema of ``recipe`` or ``target``, for editors."""
+    if noun == "recipe":
+        from edgeprune.recipes import Recipe
+
+        return dict(Recipe.json_schema())
+    if noun == "target":
+        from edgeprune.targets import Target
+
+        return dict(Target.json_schema())
+    raise InputError(f"no schema of {noun!r}; known are recipe, target")
+
+
+def makefile_path() -> Path:
+    """``edgeprune.mk``: in the wheel beside this module, in a checkout one folder up."""
+    here = Path(__file__).resolve().parent
+    for folder in (here, here.parent):
+        if (folder / "edgeprune.mk").is_file():
+            return folder / "edgeprune.mk"
+    raise InputError("edgeprune.mk is not in this installation; install edgeprune again")
+
+
+def _planned(plan: Any) -> Facts:
+    kept = sum(int(mask.keep.sum()) for mask in plan.masks)
+    total = sum(int(mask.keep.size) for mask in plan.masks)
+    return {
+        "digest": plan.digest(),
+        "masks": len(plan.masks),
+        "masked_sparsity": 1 - kept / total if total else 0.0,
+        "channels": {cut.group: int(cut.drop.size) for cut in plan.cuts},
+        "why": dict(plan.why),
+    }
+
+
+def _counts(before: Any, after: Any) -> Facts:
+    from edgeprune import models
+
+    def of(model: Any) -> Mapping[str, int]:
+        return {
+            "parameters": models.parameters(model),
+            "nonzero": models.nonzero(model),
+            "macs": models.macs(model),
+        }
+
+    return {
+        "model_before": of(before),
+        "model_after": of(after),
+        "sparsity": models.sparsity(after, before),
+    }

@@ -1,0 +1,311 @@
+"""The program without a framework: help, usage, exit codes, flags, what is printed where."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import typer
+
+from edgeprune.cli import main
+from edgeprune.cli.app import program
+
+VERBS = (
+    "run", "report", "init", "clean", "schema", "makefile", "score", "plan", "zero", "prune",
+    "strip", "recover", "export", "verify", "bench", "inspect", "targets", "doctor",
+)  # fmt: skip
+HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "numpy", "pydantic", "jinja2", "matplotlib")
+
+
+def python(
+    code: str, *arguments: str, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=60,
+        check=False,
+    )
+
+
+RUN = "import sys; from edgeprune.cli import main; sys.exit(main())"
+
+
+def test_help_loads_nothing_heavy_and_is_quick() -> None:
+    code = f"""
+        import sys, time
+        sys.argv = ["edgeprune", "--help"]
+        import edgeprune.cli
+        code = edgeprune.cli.main()
+        print([name for name in {HEAVY!r} if name in sys.modules], time.process_time())
+        sys.exit(code)
+    """
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    loaded, cpu = done.stdout.strip().splitlines()[-1].rsplit(" ", 1)
+    assert loaded == "[]"
+    assert float(cpu) < 0.5
+    for verb in VERBS:
+        assert re.search(rf"^\W+{verb} ", done.stdout, re.M), verb
+
+
+@pytest.mark.parametrize("verb", [*VERBS[:-2], "targets list", "targets check", "doctor"])
+def test_every_help_has_an_example_and_the_flags_of_everywhere(
+    verb: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    text = " ".join(capfd.readouterr().out.split())
+    assert f"Example: edgeprune {verb}" in text
+    for flag in ("--verbose", "--quiet", "--traceback"):
+        assert flag in text
+
+
+def test_the_verbs_and_their_options_are_the_contract() -> None:
+    command = typer.main.get_command(program())
+    found = {
+        name: {flag for parameter in verb.params for flag in parameter.opts}
+        for name, verb in command.commands.items()
+    }
+    assert set(found) == set(VERBS)
+    for name, flags in {
+        "score": {"--data", "--loss", "--method", "-o", "--out"},
+        "plan": {"--model", "--sparsity", "--threshold", "--channels", "-o"},
+        "zero": {"--plan", "-o"},
+        "prune": {"--data", "--loss", "--sparsity", "--channels", "-o"},
+        "strip": {"-o"},
+        "recover": {"--data", "--loss", "--plan", "-o"},
+        "export": {"--format", "-o"},
+        "verify": {"--model", "--data"},
+        "bench": {"--target", "--json"},
+        "run": {"--target", "--set", "--quick", "--dry-run", "--depfile", "--trust-model"},
+        "inspect": {"--groups", "--json"},
+        "report": {"-o", "--out"},
+        "init": {"--data", "-o"},
+        "doctor": {"--json"},
+    }.items():
+        assert flags <= found[name], name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["scor"], "score"),
+        (["score"], "MODEL"),
+        (["score", "m.keras", "--data", "d.npz"], "--out"),
+        (["score", "m.keras", "--data", "d", "-o", "s", "--method", "tailor"], "tailor"),
+        (["plan", "s.npz", "--sparsity", "much", "-o", "p.json"], "--sparsity"),
+        (["export", "m.keras", "--format", "fp31", "-o", "f"], "fp31"),
+        (["clean", "--quiett"], "--quiett"),
+        (["targets", "lst"], "list"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_exit_2(
+    arguments: list[str], word: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("edgeprune: ")
+    assert word in captured.err
+    assert "--help'" in captured.err
+
+
+def test_version_and_no_arguments(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"edgeprune \d+\.\d+\.\d+\S*\n", capfd.readouterr().out)
+    assert main([]) == 0
+    assert "Usage: edgeprune" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell: str) -> None:
+    script = python(RUN.replace("main()", f"main(['--show-completion', '{shell}'])"))
+    assert script.returncode == 0, script.stderr
+    assert "_EDGEPRUNE_COMPLETE" in script.stdout
+    done = python(
+        RUN, _EDGEPRUNE_COMPLETE="complete_bash", COMP_WORDS="edgeprune sc", COMP_CWORD="1"
+    )
+    assert done.stdout.split() == ["schema", "score"]
+
+
+def test_clean_where_nothing_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["clean", str(tmp_path / "absent.toml")]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+    assert main(["clean", str(tmp_path)]) == 0
+    assert "0 B freed" in capfd.readouterr().err
+    assert main(["clean", str(tmp_path), "-q"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert main(["-q", "clean", str(tmp_path)]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clean_says_who_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from edgeprune.workspace import Workspace
+
+    with Workspace(tmp_path / ".edgeprune").lock():
+        assert main(["clean", str(tmp_path)]) == 1
+    assert f"process {os.getpid()}" in capfd.readouterr().err
+
+
+BROKEN = """
+    import sys
+    import edgeprune.workspace
+    def clean(self, **_):
+        import os
+        os.write(2, b"I am a library and I chatter\\n")
+        raise {what}
+    edgeprune.workspace.Workspace.clean = clean
+    from edgeprune.cli import main
+    sys.exit(main())
+"""
+
+
+def test_an_unexpected_exception_is_one_line_and_a_log(tmp_path: Path) -> None:
+    done = python(BROKEN.format(what="ZeroDivisionError('by\\nzero')"), "clean", ".", cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "ZeroDivisionError: by zero" in last
+    assert "Traceback" not in done.stderr
+    (log,) = (tmp_path / ".edgeprune" / "log").iterdir()
+    assert str(log.relative_to(tmp_path)) in last
+    text = log.read_text()
+    for word in ("Traceback", "ZeroDivisionError", "tensorflow 2", "python 3", "edgeprune clean"):
+        assert word in text
+    assert (tmp_path / ".edgeprune" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("order", [["--traceback", "clean", "."], ["clean", ".", "--traceback"]])
+def test_traceback_prints_it_instead(tmp_path: Path, order: list[str]) -> None:
+    done = python(BROKEN.format(what="ZeroDivisionError"), *order, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "tensorflow 2" in done.stderr
+    assert not (tmp_path / ".edgeprune").exists()
+
+
+def test_ctrl_c_is_one_line_and_130(tmp_path: Path) -> None:
+    done = python(BROKEN.format(what="KeyboardInterrupt"), "clean", ".", cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[1:] == ["edgeprune: interrupted; finished stages are kept"]
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "line"),
+    [
+        ("__import__('edgeprune.errors').errors.ExportError('no')", 1, "edgeprune: no"),
+        ("__import__('edgeprune.errors').errors.GateError('no')", 3, "edgeprune: no"),
+        ("__import__('edgeprune.errors').errors.RecipeError(['a', 'b'])", 2, "edgeprune: b"),
+        ("OSError(28, 'No space left on device', 'f')", 1, "no space left"),
+        ("FileNotFoundError(2, 'No such file', 'absent.npz')", 2, "absent.npz: No such file"),
+        ("PermissionError(13, 'no', 'd.npz')", 2, "d.npz: Permission denied"),
+    ],
+)
+def test_errors_become_exit_codes(tmp_path: Path, what: str, code: int, line: str) -> None:
+    done = python(BROKEN.format(what=what), "clean", ".", cwd=tmp_path)
+    assert done.returncode == code
+    assert line in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_who_leaves_is_no_fault(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edgeprune schema recipe | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert not (tmp_path / ".edgeprune").exists()
+
+
+@pytest.mark.parametrize("noun", ["recipe", "target"])
+def test_schema_is_json_on_stdout(noun: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", noun]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["properties"]["schema"]
+    assert captured.err == ""
+
+
+def test_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["targets", "list", "--json"]) == 0
+    names = {each["name"] for each in json.loads(capfd.readouterr().out)}
+    assert {"host", "raspberry-pi-4"} <= names
+    assert main(["targets", "list"]) == 0
+    assert "raspberry-pi-4" in capfd.readouterr().out
+    assert main(["targets", "show", "raspberry-pi-4"]) == 0
+    assert "aarch64" in capfd.readouterr().out
+    assert main(["targets", "check", "host"]) == 0
+    assert "valid; timed here" in capfd.readouterr().out
+    assert main(["targets", "check", "raspberry-pi-4", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["timed"] is False
+    assert main(["targets", "show", "raspbery-pi-4"]) == 2
+    assert "raspberry-pi-4" in capfd.readouterr().err
+    (tmp_path / "board.toml").write_text('descripton = "x"\narch = "pdp11"\n')
+    assert main(["targets", "check", "board.toml"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "descripton" in lines[0] and "description" in lines[0]
+
+
+def test_report_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from reporting_fixture import realistic
+
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(realistic().to_json()))
+    assert main(["report", str(path)]) == 0
+    text = capfd.readouterr().out
+    assert "BROKEN" in text and "released to dist/host" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 0
+    assert main(["report", str(path), "-o", str(tmp_path / "r.md"), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"file": str(tmp_path / "r.md")}
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert "| after |" in (tmp_path / "r.md").read_text()
+    assert main(["report", str(path), "-o", str(tmp_path / "r.pdf")]) == 2
+    path.write_text("{}")
+    assert main(["report", str(path)]) == 2
+    path.write_text('{"schema": 99}')
+    assert main(["report", str(path)]) == 2
+    assert "schema 99" in capfd.readouterr().err
+    assert main(["report", str(tmp_path / "absent.json")]) == 2
+    assert "No such file" in capfd.readouterr().err
+
+
+def test_no_color_and_color(tmp_path: Path) -> None:
+    code = """
+        import os, pty, sys
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(sys.executable, [sys.executable, "-m", "edgeprune", "targets", "list"])
+        text = b""
+        while True:
+            try:
+                piece = os.read(fd, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            text += piece
+        sys.stdout.write(repr(text))
+    """
+    coloured = python(code, TERM="xterm-256color")
+    assert "\\x1b[1" in coloured.stdout
+    plain = python(code, TERM="xterm-256color", NO_COLOR="1")
+    assert not re.search(r"\\x1b\[[0-9;]*3[0-9]", plain.stdout)
