@@ -15,19 +15,27 @@ data without labels ``(x,)``."""
 
 
 class Dataset(Protocol):
-    """Data of one role.
+    """Data of one role; its attributes are read, never set."""
 
-    Attributes:
-        name: what a message calls it (the file, or the role).
-        examples: how many.
-        digest: sha256 (hex) of content and order.
-        classes: names, where they are known.
-    """
+    @property
+    def name(self) -> str:
+        """What a message calls it (the file, or the role)."""
+        ...
 
-    name: str
-    examples: int
-    digest: str
-    classes: tuple[str, ...] | None
+    @property
+    def examples(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of content and order."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names, where they are known."""
+        ...
 
     def batches(self, size: int, *, shuffle: int | None = None) -> Iterable[Batch]:
         """Batches of ``size`` examples (the last may be shorter), re-iterable.

@@ -1,0 +1,136 @@
+"""The roles of a recipe's data, which never mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeprune.datasets import Dataset
+from edgeprune.errors import DataError
+from edgeprune.feeding.checking import check_fits
+from edgeprune.feeding.opening import locate, open_data, peek
+from edgeprune.feeding.ordering import split, split_count
+from edgeprune.feeding.weighting import class_weights_of, weighted
+from edgeprune.recipes import ROLES, Recipe
+from edgeprune.seeds import derived_seed
+
+VERIFIED = 32
+"""Fewest examples that a split calibration set has, where train has enough: what
+verification asks for."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Data by what may be done with it.
+
+    Attributes:
+        train: for fine-tuning; with class weights where the recipe has them.
+        validation: split from train by seed; every decision before the end.
+        calibrate: for scores and verification; with the same class weights.
+        evaluate: opens the evaluation data when called, once; nothing reads it before.
+        notes: what was split from what, for the user.
+        digests: of the data of ``"train"`` and ``"calibrate"`` as opened, before any split.
+    """
+
+    train: Dataset
+    validation: Dataset
+    calibrate: Dataset
+    evaluate: Callable[[], Dataset]
+    notes: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+def roles(recipe: Recipe, model: Any) -> Roles:
+    """Open and check the data of a recipe; the evaluation data is only looked at from outside.
+
+    Args:
+        recipe: that names the data.
+        model: it has to fit.
+
+    Raises:
+        DataError: data that cannot be read or does not fit; two roles that would read the same.
+    """
+    _refuse_same(recipe, model)
+    train = _opened(recipe, "train", model)
+    digests = {"train": train.digest}
+    notes: list[str] = []
+    rest, validation = split(train, recipe.data.validation, derived_seed(recipe.seed, "validation"))
+    notes.append(
+        f"validation: {validation.examples} of {train.examples} examples, split by seed from train"
+    )
+    if recipe.data.calibrate is None:
+        # A fifth at most, so that little data is left to train on, but what verification needs.
+        count = min(recipe.data.calibration_examples, max(VERIFIED, rest.examples // 5))
+        before = rest.examples
+        rest, calibrate = split_count(rest, count, derived_seed(recipe.seed, "calibrate"))
+        notes.append(
+            f"calibrate: {calibrate.examples} of the other {before}, split by seed from train "
+            "(the recipe names none)"
+        )
+    else:
+        calibrate = _opened(recipe, "calibrate", model)
+        digests["calibrate"] = calibrate.digest
+        _refuse_copies(recipe, "calibrate", calibrate, digests)
+    weights = recipe.task.class_weights
+    if weights is not None:
+        by_class = class_weights_of(rest, weights)
+        rest, calibrate = weighted(rest, by_class), weighted(calibrate, by_class)
+    return Roles(rest, validation, calibrate, _once(recipe, model, digests), tuple(notes), digests)
+
+
+def _opened(recipe: Recipe, role: str, model: Any) -> Dataset:
+    dataset = open_data(
+        getattr(recipe.data, role),
+        role=role,
+        base=recipe.base,
+        model=model,
+        loss=recipe.task.loss,
+        classes=recipe.classes,
+    )
+    check_fits(dataset, model, role=role)
+    return dataset
+
+
+def _once(recipe: Recipe, model: Any, digests: Mapping[str, str]) -> Callable[[], Dataset]:
+    kept: list[Dataset] = []
+
+    def evaluate() -> Dataset:
+        if not kept:
+            dataset = _opened(recipe, "evaluate", model)
+            _refuse_copies(recipe, "evaluate", dataset, digests)
+            kept.append(dataset)
+        return kept[0]
+
+    return evaluate
+
+
+def _refuse_same(recipe: Recipe, model: Any) -> None:
+    """Two roles that would read the same arrays of the same file; values are not read."""
+    seen: dict[tuple[str, ...], str] = {}
+    for role in ROLES:
+        source = getattr(recipe.data, role)
+        if source is None:
+            continue
+        place = locate(source, recipe.base)
+        read = peek(place, role, model)
+        if read in seen:
+            raise _same(recipe, seen[read], role, place.name)
+        seen[read] = role
+
+
+def _refuse_copies(recipe: Recipe, role: str, dataset: Dataset, digests: Mapping[str, str]) -> None:
+    for other, digest in digests.items():
+        if other != role and digest == dataset.digest:
+            raise _same(recipe, other, role, dataset.name)
+
+
+def _same(recipe: Recipe, first: str, second: str, name: str) -> DataError:
+    hint = (
+        "leave calibrate out, and it is split from train"
+        if second == "calibrate"
+        else "evaluate needs examples of its own"
+    )
+    return DataError(
+        f"{recipe.name}: data.{first} and data.{second} are the same examples ({name}); {hint}"
+    )
