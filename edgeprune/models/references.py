@@ -56,7 +56,7 @@ def _imported(name: str, reference: str, base: Path | None, error: type[InputErr
             ) from missing
         except Exception as failure:
             raise error(
-                f"{reference}: importing it fails with {type(failure).__name__}: {one_line(failure)}"
+                f"{reference}: its import fails with {type(failure).__name__}: {one_line(failure)}"
             ) from failure
 
 

@@ -1,0 +1,7 @@
+"""All that knows how channels run through Keras layers: model to graph, zeros, strip."""
+
+from edgeprune.surgery.stripping import Kept, StripReport, strip, strip_with_report
+from edgeprune.surgery.tracing import trace
+from edgeprune.surgery.zeroing import zero
+
+__all__ = ["Kept", "StripReport", "strip", "strip_with_report", "trace", "zero"]

@@ -1,0 +1,95 @@
+"""All that is structurally dead leaves; the outputs stay.
+
+A channel is dead when each weight that reads it is zero, or meets a constant there that its layer's
+bias can take. Readers are decided before makers, from the outputs back, so one pass finds a chain
+of consequences; passes repeat until one finds nothing, so a second strip finds nothing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeprune.models.cloning import rebuilt
+from edgeprune.surgery.carrying import carried_out
+from edgeprune.surgery.constants import arrays
+from edgeprune.surgery.deciding import Decision
+from edgeprune.surgery.rules.base import Ids
+from edgeprune.surgery.tracing import traced
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Dead channels that stay.
+
+    Attributes:
+        layer: the layer that makes them.
+        channels: their numbers in the model that was given.
+        reason: why they stay.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class StripReport:
+    """What strip did.
+
+    Attributes:
+        removed: number of channels that left, by layer.
+        kept: dead channels that stay, with the reason.
+    """
+
+    removed: Mapping[str, int] = field(default_factory=dict)
+    kept: tuple[Kept, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """For people: one line a layer."""
+        gone = [f"{name}: {count} channels leave" for name, count in self.removed.items()]
+        stay = [
+            f"{kept.layer}: {len(kept.channels)} dead channels stay: {kept.reason}"
+            for kept in self.kept
+        ]
+        return (*gone, *stay)
+
+
+def strip(model: Any) -> Any:
+    """A new model without what is structurally dead, with the same outputs.
+
+    Units and filters leave that are constant by their weights (the constant goes into the next
+    layer's bias) or that nothing reads. ``strip(strip(m))`` equals ``strip(m)`` bit for bit.
+
+    Raises:
+        ModelError: a model that cannot be rebuilt from its config.
+    """
+    return strip_with_report(model)[0]
+
+
+def strip_with_report(model: Any) -> tuple[Any, StripReport]:
+    """:func:`strip`, and what left and what stayed."""
+    numbers: dict[str, Ids] = {}
+    removed: dict[str, int] = {}
+    new = model
+    while True:
+        trace = traced(new)
+        for origin in trace.origins:
+            numbers.setdefault(origin.name, np.arange(origin.size))
+        decision = Decision(trace, arrays(new))
+        decision.decide()
+        if not decision.orders:
+            break
+        new = carried_out(decision, new)
+        for name, order in decision.orders.items():
+            removed[name] = removed.get(name, 0) + numbers[name].size - order.size
+            numbers[name] = numbers[name][order]
+    kept = tuple(
+        Kept(layer, tuple(sorted(numbers[layer][channels].tolist())), reason)
+        for layer, channels, reason in decision.kept
+    )
+    in_order = {name: removed[name] for name in numbers if name in removed}
+    return (rebuilt(model) if new is model else new), StripReport(in_order, kept)

@@ -1,0 +1,107 @@
+"""A plan carried out on the original shapes: zeros where it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.errors import PlanError
+from edgeprune.files import nearest
+from edgeprune.graphs import Graph, Group
+from edgeprune.models.cloning import rebuilt
+from edgeprune.models.digests import architecture_digest
+from edgeprune.models.loading import check_values
+from edgeprune.models.names import named_weights
+from edgeprune.plans import Cut, Mask, Plan
+from edgeprune.surgery.tracing import trace
+
+Array = npt.NDArray[Any]
+
+
+def zero(model: Any, plan: Plan) -> Any:
+    """A new model with zeros where ``plan`` says; ``model`` is left as it was.
+
+    A cut channel loses the weights that read it, which silences it exactly whatever stands
+    between, and those that make it. Names, shapes, ``trainable`` flags and compile state stay;
+    the optimiser starts fresh.
+
+    Raises:
+        PlanError: made for another architecture; a group or weight that is not there, fixed, of
+            another shape, or out of range.
+        ModelError: NaN or infinite weights, or a model that cannot be rebuilt.
+    """
+    found = architecture_digest(model)
+    if plan.model != found:
+        raise PlanError(
+            f"this plan was made for the model {plan.model[:12]}, this one is {found[:12]}; "
+            "make the plan for this model"
+        )
+    check_values(model, f"model {model.name!r}")
+    values = _Values(model)
+    if plan.cuts:
+        graph = trace(model)
+        for cut in plan.cuts:
+            _silence(values, _checked(graph, cut), cut)
+    for mask in plan.masks:
+        _mask(values, mask)
+    return rebuilt(model, values.changed)
+
+
+class _Values:
+    """Weights of a model, copied when first changed."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights: Mapping[str, Any] = named_weights(model)
+        self.changed: dict[str, Array] = {}
+
+    def own(self, weight: str) -> Array:
+        if weight not in self.changed:
+            self.changed[weight] = np.array(keras.ops.convert_to_numpy(self.weights[weight]))
+        return self.changed[weight]
+
+
+def _checked(graph: Graph, cut: Cut) -> Group:
+    if cut.group not in graph:
+        near = nearest(cut.group, [group.name for group in graph])
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise PlanError(f"the plan cuts group {cut.group!r}, which this model has not{hint}")
+    group = graph[cut.group]
+    if group.fixed is not None:
+        raise PlanError(f"the plan cuts group {group.name!r}, which keeps its size: {group.fixed}")
+    drop = np.asarray(cut.drop)
+    if drop.size and (drop.min() < 0 or drop.max() >= group.size):
+        raise PlanError(
+            f"the plan cuts channel {int(drop.max() if drop.min() >= 0 else drop.min())} of group "
+            f"{group.name!r}, which has 0 to {group.size - 1}"
+        )
+    if np.unique(drop).size == group.size:
+        raise PlanError(
+            f"the plan cuts all {group.size} channels of group {group.name!r}; leave at least one"
+        )
+    return group
+
+
+def _silence(values: _Values, group: Group, cut: Cut) -> None:
+    for member in group.members:
+        if member.role == "follows":
+            continue
+        gone = np.isin(member.channel, cut.drop)
+        np.moveaxis(values.own(member.weight), member.axis, 0)[gone] = 0
+
+
+def _mask(values: _Values, mask: Mask) -> None:
+    if mask.weight not in values.weights:
+        near = nearest(mask.weight, values.weights)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise PlanError(f"the plan masks weight {mask.weight!r}, which this model has not{hint}")
+    value = values.own(mask.weight)
+    if mask.keep.shape != value.shape:
+        raise PlanError(
+            f"the plan's mask of {mask.weight!r} has shape {mask.keep.shape}, the weight "
+            f"{value.shape}"
+        )
+    value[~mask.keep.astype(bool)] = 0
