@@ -98,6 +98,10 @@ class Graph:
     def __contains__(self, name: object) -> bool:
         return any(group.name == name for group in self.groups)
 
+    def facts(self) -> dict[str, Any]:
+        """What ``inspect --groups --json`` prints."""
+        return {"model": self.model, "groups": [group.facts() for group in self.groups]}
+
     @property
     def free(self) -> tuple[Group, ...]:
         """The groups whose channels may leave."""
