@@ -1,0 +1,51 @@
+"""Keras to TFLite: weights as constants, built-in operators only, a signature with Keras' names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from edgeprune.errors import ExportError
+from edgeprune.exporting.quiet import quiet
+from edgeprune.exporting.rebuilding import rebuilt
+from edgeprune.exporting.signatures import signature
+
+
+def tflite_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
+    """The model as float32 TFLite; ``sparse`` lets the converter encode mostly-zero weights.
+
+    Raises:
+        ExportError: an operator that TFLite has not (named), or any other refusal.
+    """
+    wanted = signature(model, batch)
+    keys = [f"{index:04d}" for index in range(len(wanted.outputs))]
+    with quiet() as chatter:
+        try:
+            # Variables that stay variables end up as READ_VARIABLE: a file without weights.
+            live = tf.function(wanted.function(keys), autograph=False)
+            frozen = convert_variables_to_constants_v2(live.get_concrete_function(*wanted.specs))
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            converter.allow_custom_ops = False
+            if sparse:
+                converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+            data = converter.convert()
+        except Exception as error:
+            raise ExportError(_explained(model, error, chatter.tail())) from error
+    return rebuilt(data, wanted)
+
+
+def _explained(model: Any, error: Exception, said: str) -> str:
+    text = f"{error}\n{said}"
+    operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither a custom op nor", text)))
+    operators = operators or re.findall(r"(?:TF Select|Flex) ops: ([\w, ]+)", text)[:1]
+    if operators:
+        return (
+            f"model {model.name!r}: TFLite has no operator for {', '.join(operators)}; "
+            "replace the layer that makes it, or export to ONNX"
+        )
+    short = " ".join(str(error).split())[:300]
+    return f"model {model.name!r} does not convert to TFLite ({type(error).__name__}: {short})"

@@ -1,0 +1,171 @@
+"""What is in a ``.tflite``: read with every offset checked, no engine and no framework asked.
+
+Field numbers: ``tensorflow/lite/schema/schema.fbs``, version 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.artifacts import Port
+from edgeprune.errors import ArtifactError
+from edgeprune.formats.facts import Contents, Damage, unused
+from edgeprune.formats.flatbuffer import Table
+from edgeprune.formats.sparsity import check_sparsity, dense_elements
+
+TYPES = (
+    *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64"),
+    *("int8", "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16"),
+    *("int4", "bfloat16", "int2", "uint4", "float8_e4m3fn", "float8_e5m2"),
+)
+"""numpy's name for each TensorType, by its number."""
+
+_WEIGHTS = {"float32": 4, "float16": 2, "float64": 8, "int8": 1, "uint8": 1, "int16": 2}
+"""Types whose values are weights, with their bytes; integers of shapes and biases are not."""
+
+
+@dataclass(frozen=True)
+class _File:
+    model: Table
+    subgraphs: list[Table]
+    tensors: list[list[Table]]
+    buffers: list[Table]
+
+
+def read_tflite(data: bytes, name: str) -> Contents:
+    """The facts of a TFLite file.
+
+    Args:
+        data: the whole file.
+        name: of the file, for the message.
+
+    Raises:
+        ArtifactError: not a TFLite file, truncated, or damaged.
+    """
+    try:
+        file = _opened(data)
+        density: dict[str, float] = {}
+        stored: dict[str, str] = {}
+        types = set()
+        counted: dict[tuple[int, str], int] = {}
+        for tensors in file.tensors:
+            for tensor in tensors:
+                kind = _type(tensor)
+                values = _constant(file, tensor, data)
+                if kind not in _WEIGHTS or values is None or not len(tensor.numbers(0, np.int32)):
+                    continue
+                key = unused(tensor.text(3), density)
+                density[key], stored[key] = _weight(tensor, kind, values, counted)
+                types.add(kind)
+        inputs, outputs = _ports(file)
+    except Damage as damage:
+        raise ArtifactError(
+            f"{name}: not a sound .tflite file ({damage}); export or copy it again"
+        ) from None
+    variant = "fp32-sparse" if set(stored.values()) - {"dense"} else "fp32"
+    return Contents(
+        variant if types <= {"float32"} else "unknown", inputs, outputs, density, stored
+    )
+
+
+def _opened(data: bytes) -> _File:
+    model = Table.root(data, b"TFL3")
+    subgraphs, buffers = model.tables(2), model.tables(4)
+    if not subgraphs:
+        raise Damage("it holds no graph")
+    tensors = [graph.tables(0) for graph in subgraphs]
+    codes = len(model.tables(1))
+    for graph, held in zip(subgraphs, tensors, strict=True):
+        _check_graph(graph, len(held), codes)
+        for tensor in held:
+            if tensor.number(2, "<I") >= max(len(buffers), 1):
+                raise Damage(f"tensor {tensor.text(3)!r} has its values in no buffer")
+    return _File(model, subgraphs, tensors, buffers)
+
+
+def _check_graph(graph: Table, tensors: int, codes: int) -> None:
+    for field in (1, 2):
+        _check_indices(graph.numbers(field, np.int32), tensors, 0)
+    for operator in graph.tables(3):
+        if operator.number(0, "<I") >= codes:
+            raise Damage("an operator of no known code")
+        for field in (1, 2):
+            # -1 stands for an optional input that is not given.
+            _check_indices(operator.numbers(field, np.int32), tensors, -1)
+
+
+def _check_indices(indices: npt.NDArray, tensors: int, lowest: int) -> None:
+    if len(indices) and (indices.min() < lowest or indices.max() >= tensors):
+        raise Damage("it names a tensor that it does not have")
+
+
+def _type(tensor: Table) -> str:
+    number = tensor.number(1, "<b")
+    if not 0 <= number < len(TYPES):
+        raise Damage(f"tensor {tensor.text(3)!r} is of the unknown type {number}")
+    return TYPES[number]
+
+
+def _constant(file: _File, tensor: Table, data: bytes) -> npt.NDArray[np.uint8] | None:
+    """The bytes of a constant; ``None`` for what is computed."""
+    index = tensor.number(2, "<I")
+    if index >= len(file.buffers):
+        return None
+    buffer = file.buffers[index]
+    offset, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")
+    if offset > 1:
+        # Files over 2 GB keep their values after the flatbuffer.
+        if offset + size > len(data):
+            raise Damage(f"the values of {tensor.text(3)!r} lie after the end of the file")
+        return np.frombuffer(data, np.uint8, size, offset)
+    values = buffer.numbers(0, np.uint8)
+    return values if len(values) else None
+
+
+def _weight(
+    tensor: Table,
+    kind: str,
+    values: npt.NDArray[np.uint8],
+    counted: dict[tuple[int, str], int],
+) -> tuple[float, str]:
+    shape = tuple(int(size) for size in tensor.numbers(0, np.int32))
+    elements = dense_elements(shape)
+    sparsity = tensor.table(6)
+    count, stored = (elements, "dense") if sparsity is None else check_sparsity(sparsity, shape)
+    if count * _WEIGHTS[kind] != len(values):
+        raise Damage(
+            f"tensor {tensor.text(3)!r} should hold {count * _WEIGHTS[kind]} bytes, "
+            f"and has {len(values)}"
+        )
+    # Many tensors may share one buffer: count it once.
+    key = (tensor.number(2, "<I"), kind)
+    if key not in counted:
+        counted[key] = int(np.count_nonzero(values.view(np.dtype(kind).newbyteorder("<"))))
+    return (counted[key] / elements if elements else 0.0), stored
+
+
+def _ports(file: _File) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    graph, tensors = file.subgraphs[0], file.tensors[0]
+    names: tuple[dict[int, str], dict[int, str]] = ({}, {})
+    for signature in file.model.tables(7):
+        if signature.number(4, "<I") != 0:
+            continue
+        for field in (0, 1):
+            for entry in signature.tables(field):
+                names[field].setdefault(entry.number(1, "<I"), entry.text(0))
+        break
+    ports = []
+    for field in (0, 1):
+        indices = [int(index) for index in graph.numbers(field + 1, np.int32)]
+        ports.append(tuple(_port(tensors[index], names[field].get(index)) for index in indices))
+    return ports[0], ports[1]
+
+
+def _port(tensor: Table, name: str | None) -> Port:
+    shape = tensor.numbers(7, np.int32)
+    if not len(shape):
+        shape = tensor.numbers(0, np.int32)
+    return Port(name or tensor.text(3), tuple(int(size) for size in shape), _type(tensor))
