@@ -28,7 +28,7 @@ def result_parts(result: Any) -> Iterable[Any]:
     if gates is not None:
         yield drawn(gates)
     yield Text(tables.summary(result))
-    for line in result.notes:
+    for line in tables.remarks(result):
         yield _hanging(line)
     for line in tables.endings(result):
         yield Text(line, style="bold")

@@ -1,1 +1,7 @@
-"""What a person reads. No number is made here."""
+"""What a person reads: a page, Markdown for a pull request, tables of text. No number is made
+here."""
+
+from edgeprune.reporting.page import html
+from edgeprune.reporting.text import markdown
+
+__all__ = ["html", "markdown"]

@@ -13,7 +13,7 @@ def count(value: int | None) -> str:
     if abs(value) < 10_000:
         return f"{value:,}"
     for step, unit in _STEPS:
-        if abs(value) >= step:
+        if abs(value) >= 0.9995 * step:
             return f"{_three(value / step)}{unit}"
     return f"{value:,}"
 
@@ -23,7 +23,7 @@ def size(value: int | None) -> str:
     if value is None:
         return ABSENT
     for step, unit in _STEPS:
-        if abs(value) >= step:
+        if abs(value) >= 0.9995 * step:
             return f"{_three(value / step)} {unit}B"
     return f"{value} B"
 

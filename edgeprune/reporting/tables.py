@@ -30,31 +30,35 @@ class Table:
 
 
 COLUMNS = (
-    "", "file", "metric", "drop", "params", "non-zero", "MACs", "size", "gzip", "median", "p95",
+    "", "variant", "metric", "drop", "params", "non-zero", "MACs", "size", "gzip", "median", "p95",
 )  # fmt: skip
 
 
-def row_tables(result: Result) -> list[Table]:
-    """Before and after by artifact, a table a target."""
+def row_tables(result: Result, *, wide: bool = False) -> list[Table]:
+    """Before and after by artifact, a table a target.
+
+    ``wide`` has the files' names too, for which 100 columns have no room.
+    """
     tables = []
     for target in dict.fromkeys(row.target for row in result.rows):
         rows = [row for row in result.rows if row.target == target]
         tables.append(
             Table(
                 title=f"{target}: {result.metric}, before and after",
-                columns=COLUMNS,
-                rows=tuple(_cells(row) for row in rows),
+                columns=("", "file", "variant", *COLUMNS[2:]) if wide else COLUMNS,
+                rows=tuple(_cells(row, wide) for row in rows),
                 marks=tuple(row.role for row in rows),
                 notes=_remarks(rows),
-                words=2,
+                words=3 if wide else 2,
             )
         )
     return tables
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, wide: bool) -> tuple[str, ...]:
     return (
         row.role,
+        *((row.file,) if wide else ()),
         row.variant,
         numbers.metric(row.metric),
         "" if row.role == "before" else numbers.drop(row.drop),
@@ -175,3 +179,19 @@ def summary(result: Result) -> str:
     """One line on the whole: sparsity, score, rounds."""
     rounds = f", {len(result.rounds)} rounds" if len(result.rounds) > 1 else ""
     return f"sparsity {numbers.share(result.sparsity)}, scored by {result.method}{rounds}"
+
+
+def headline(result: Result) -> str:
+    """The verdict in a few words."""
+    if result.quick:
+        return "quick run, nothing released"
+    if result.broken:
+        gates = len(result.broken)
+        return f"{gates} gate{'s' if gates > 1 else ''} broken"
+    return f"released for {', '.join(result.released)}" if result.released else "done"
+
+
+def remarks(result: Result) -> list[str]:
+    """The result's notes, without those that stand below a table already."""
+    shown = {f"{row.target}: {row.note}" for row in result.rows if row.note}
+    return [note for note in result.notes if note not in shown]

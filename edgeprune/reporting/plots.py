@@ -1,0 +1,194 @@
+"""Plots as inline SVG. Colours are the page's CSS variables, so that light and dark both fit; ids
+and bytes are a function of the numbers alone."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from edgeprune.reporting import numbers
+from edgeprune.results import LayerChange, Result, Row
+
+COLOURS = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "line": "#030303",
+    "before": "#040404",
+    "after": "#050505",
+    "mark": "#060606",
+}
+"""What matplotlib draws with, and which variable of the page takes its place."""
+
+WIDTH_IN = 4.25
+"""306 points: on a screen of 360 pixels one point is one pixel, so that text stays readable."""
+
+MOST_LAYERS = 48
+"""Bars drawn of the layers; the page's table holds them all."""
+
+_LABEL = 19
+_FONT = 10
+
+
+def layers_plot(layers: Sequence[LayerChange]) -> str:
+    """What is left of each kernel: the outline is the original, the bar what remains."""
+    shown = list(layers)
+    if len(shown) > MOST_LAYERS:
+        largest = sorted(layers, key=lambda layer: -layer.nonzero)[:MOST_LAYERS]
+        shown = [layer for layer in layers if layer in largest]
+    figure, axes = _figure(len(shown))
+    for place, layer in enumerate(shown):
+        left = layer.nonzero_after / layer.nonzero if layer.nonzero else 0.0
+        axes.barh(place, 1, 0.56, color=COLOURS["before"], alpha=0.28)
+        axes.barh(place, left, 0.56, color=COLOURS["after"])
+        gone = "all gone" if layer.shape_after is None else numbers.share(left)
+        axes.text(1.03, place, gone, va="center", color=COLOURS["ink"])
+    _named(axes, [layer.weight.removesuffix("/kernel") for layer in shown])
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    return _svg(figure, "layers", "share of each kernel's weights that is left")
+
+
+def size_plot(rows: Sequence[Row]) -> str:
+    """Bytes of each file, and of it gzipped."""
+    figure, axes = _figure(len(rows))
+    for place, row in enumerate(rows):
+        axes.barh(place, row.size_bytes, 0.56, color=COLOURS[row.role])
+        axes.plot([row.gzip_bytes] * 2, [place - 0.36, place + 0.36], color=COLOURS["mark"], lw=1.8)
+    _sided(axes, rows, [numbers.size(row.size_bytes) for row in rows])
+    _ticks(axes, max(max(row.size_bytes, row.gzip_bytes) for row in rows), numbers.size)
+    return _svg(figure, "size", "bytes of each file; the mark is its size after gzip")
+
+
+def latency_plot(rows: Sequence[Row]) -> str:
+    """Median latency of each file that was measured, with a whisker to the 95th percentile."""
+    figure, axes = _figure(len(rows))
+    for place, row in enumerate(rows):
+        median, p95 = row.median_ms or 0.0, row.p95_ms or row.median_ms or 0.0
+        axes.barh(place, median, 0.56, color=COLOURS[row.role])
+        axes.plot([median, p95], [place] * 2, color=COLOURS["mark"], lw=1.4)
+        axes.plot([p95] * 2, [place - 0.18, place + 0.18], color=COLOURS["mark"], lw=1.4)
+    _sided(axes, rows, [numbers.latency(row.median_ms) for row in rows])
+    _ticks(axes, max(row.p95_ms or row.median_ms or 0.0 for row in rows), numbers.latency)
+    target = rows[0].target
+    return _svg(figure, f"latency-{target}", f"median latency on {target}, whisker to the p95")
+
+
+def rounds_plot(result: Result) -> str:
+    """The validation metric over the sparsity, round by round."""
+    figure = _blank(2.3)
+    axes = figure.add_axes((0.175, 0.19, 0.775, 0.78))
+    share = [100 * turn.sparsity for turn in result.rounds]
+    metric = [turn.metric for turn in result.rounds]
+    axes.plot(share, metric, color=COLOURS["after"], lw=1.8, marker="o", ms=5)
+    for turn, x, y in zip(result.rounds, share, metric, strict=True):
+        axes.annotate(
+            str(turn.number), (x, y), (6, 4), textcoords="offset points",
+            color=COLOURS["ink"],
+        )  # fmt: skip
+    room = (max(metric) - min(metric)) * 0.25 or abs(metric[0]) * 0.01 or 0.01
+    axes.set_ylim(min(metric) - room, max(metric) + room)
+    axes.set_xlabel("sparsity, %", color=COLOURS["muted"])
+    axes.grid(axis="y", color=COLOURS["line"], lw=0.6)
+    _plain(axes)
+    axes.tick_params(colors=COLOURS["muted"], length=0)
+    return _svg(figure, "rounds", f"{result.metric} on the validation split after each round")
+
+
+def _blank(height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH_IN, height))
+
+
+def _figure(bars: int) -> tuple[Any, Any]:
+    height = 0.27 * bars + 0.32
+    figure = _blank(height)
+    axes = figure.add_axes((0.39, 0.26 / height, 0.395, 1 - 0.30 / height))
+    axes.set_ylim(bars - 0.5, -0.5)
+    _plain(axes)
+    axes.spines["bottom"].set_visible(False)
+    axes.grid(axis="x", color=COLOURS["line"], lw=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors=COLOURS["muted"])
+    return figure, axes
+
+
+def _plain(axes: Any) -> None:
+    axes.patch.set_visible(False)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_color(COLOURS["line"])
+        axes.spines[side].set_visible(side == "bottom")
+
+
+def _named(axes: Any, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), [_short(name) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_color(COLOURS["ink"])
+
+
+def _sided(axes: Any, rows: Sequence[Row], values: Sequence[str]) -> None:
+    from matplotlib.transforms import blended_transform_factory
+
+    _named(axes, [f"{row.role} {row.variant}" for row in rows])
+    beside = blended_transform_factory(axes.transAxes, axes.transData)
+    for place, value in enumerate(values):
+        axes.text(1.03, place, value, va="center", color=COLOURS["ink"], transform=beside)
+
+
+def _ticks(axes: Any, most: float, told: Any) -> None:
+    """Zero and the end: two words say the scale, more would touch on a narrow screen."""
+    axes.set_xlim(0, most or 1)
+    axes.set_xticks([0, (most or 1) / 2, most or 1], ["0", "", told(most)])
+
+
+def _short(name: str) -> str:
+    """The ends of a long name tell more than its middle."""
+    if len(name) <= _LABEL:
+        return name
+    half = (_LABEL - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _svg(figure: Any, name: str, label: str) -> str:
+    import matplotlib
+
+    name = re.sub(r"[^A-Za-z0-9-]", "-", name)
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": f"edgeprune-{name}",
+        "font.family": "sans-serif",
+        "font.size": _FONT,
+    }
+    file = io.StringIO()
+    with matplotlib.rc_context(settings):
+        for text in figure.findobj(match=lambda item: hasattr(item, "set_fontsize")):
+            text.set_fontsize(_FONT)
+        figure.savefig(
+            file, format="svg", transparent=True,
+            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+        )  # fmt: skip
+    return _inlined(file.getvalue(), name, label)
+
+
+def _inlined(svg: str, name: str, label: str) -> str:
+    """Fit for a page: no prologue, no size of its own, ids that no other plot has, CSS colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{_attribute(label)}"', 1)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for variable, colour in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    svg = re.sub(r"font: [^;\"]*;?", f"font-size: {_FONT}px;", svg)
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def _attribute(text: str) -> str:
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(sign, entity)
+    return text
