@@ -63,23 +63,29 @@ class _Walk:
         names = {**(outer or {}), **inputs}
         order = ordered(old)
         constants = {tensor.name: tensor for tensor in old.initializer}
-        ports = {value.name: value for value in (*old.input, *old.output)}
-        new = onnx.GraphProto(name=title)
+        same = _aliases(order)
+        made = {name for node in order for name in node.output} - set(same)
         relays = []
         for before, after in outputs.items():
-            if before in names or before in constants:
-                relays.append((before, after))
+            root = same.get(before, before)
+            if root in made and root not in names:
+                names[root] = after
             else:
-                names[before] = after
+                relays.append((root, after))
+        new = onnx.GraphProto(name=title)
         for node in order:
             for used in uses(node):
                 if used in constants and used not in names:
                     names[used] = self._keep(new, constants[used])
-            new.node.append(self._node(node, names))
-        for before, after in relays:
-            if before not in names:
-                names[before] = self._keep(new, constants[before])
-            new.node.append(helper.make_node("Identity", [names[before]], [after]))
+            if node.output[0] in same:
+                names[node.output[0]] = names.get(node.input[0], node.input[0])
+            else:
+                new.node.append(self._node(node, names))
+        for root, after in relays:
+            if root in constants and root not in names:
+                names[root] = self._keep(new, constants[root])
+            new.node.append(helper.make_node("Identity", [names[root]], [after]))
+        ports = {value.name: value for value in (*old.input, *old.output)}
         new.input.extend(_renamed(ports[before], after) for before, after in inputs.items())
         new.output.extend(_renamed(ports[before], after) for before, after in outputs.items())
         return new
@@ -141,6 +147,16 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         needed = (makers[used] for used in reversed(uses(node)) if used in makers)
         waiting.extend((other, False) for other in needed if other not in done)
     return order
+
+
+def _aliases(order: Sequence[onnx.NodeProto]) -> dict[str, str]:
+    """What each Identity makes, with what it is in truth: which of two equal outputs an optimiser
+    leaves behind an Identity is chance."""
+    same: dict[str, str] = {}
+    for node in order:
+        if node.op_type == "Identity" and not node.domain:
+            same[node.output[0]] = same.get(node.input[0], node.input[0])
+    return same
 
 
 def uses(node: onnx.NodeProto) -> list[str]:
