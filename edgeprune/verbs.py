@@ -62,7 +62,9 @@ class Source:
 
         if self.data is None:
             raise InputError("no data; name it with --data FILE")
-        found = open_data(DataSource(path=self.data), role=role, base=Path.cwd(), model=model)
+        found = open_data(
+            DataSource(path=self.data), role=role, base=Path.cwd(), model=model, loss=self.loss
+        )
         check_fits(found, model, role=role)
         return found
 
@@ -74,7 +76,13 @@ class Source:
         """
         from edgeprune.models import make_task
 
-        return make_task(self.loss, self.metric, None, None, model=model, base=Path.cwd())
+        return make_task(self.loss, self.judge(model), None, None, model=model, base=Path.cwd())
+
+    def judge(self, model: Any) -> str | None:
+        """The metric's name: as given; a model that was never compiled is judged by its loss."""
+        if self.metric is None and not getattr(model, "compiled", False):
+            return "loss"
+        return self.metric
 
 
 def score_file(
@@ -86,12 +94,12 @@ def score_file(
     progress: Progress = SILENT,
 ) -> Facts:
     """Score every connection; writes ``out`` (.npz)."""
-    from edgeprune.feeding import as_batches
+    from edgeprune.models import make_objective
     from edgeprune.scoring import score_model
 
     model = source.opened()
-    batches = as_batches(source.fed("calibrate", model), size=microbatch)
-    loss = source.task(model).loss
+    loss = make_objective(source.loss, model=model, base=Path.cwd())
+    batches = source.fed("calibrate", model).batches(microbatch)
     scores = score_model(model, batches, method=method, loss=loss, progress=progress)
     scores.save(out)
     return {
@@ -168,7 +176,13 @@ def prune_file(
     task = source.task(model)
     data = source.fed("train", model)
     small, plan = api.prune(
-        model, data, loss=task.loss, seed=source.seed, progress=progress, **asked
+        model,
+        data,
+        loss=task.loss,
+        metric=source.judge(model),
+        seed=source.seed,
+        progress=progress,
+        **asked,
     )
     save_model(small, out)
     if plan_out is not None:
@@ -242,7 +256,7 @@ def verify_file(
     from edgeprune import verification
 
     model = source.opened()
-    data = source.fed("calibrate", model)
+    data = source.fed("inputs", model)
     inputs = next(iter(data.batches(min(examples, data.examples))))[0]
     found = verification.verify_file(artifact, model, inputs, tolerance=tolerance)
     return {"file": str(artifact), **found.facts()}
@@ -274,16 +288,8 @@ def inspect_path(source: Source, *, groups: bool = False) -> Facts:
     if path.suffix in (".tflite", ".onnx"):
         if groups:
             raise InputError(f"{path}: groups are a model's; an exported file has none")
-        from edgeprune.exporting import read_artifact
-
-        return dict(inspect_file(read_artifact(path)))
-    model = source.opened()
-    facts = dict(inspect_model(model))
-    if groups:
-        from edgeprune.surgery import trace
-
-        facts["groups"] = trace(model).facts()["groups"]
-    return facts
+        return dict(inspect_file(path))
+    return dict(inspect_model(source.opened(), groups=groups))
 
 
 def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:
@@ -309,6 +315,29 @@ def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:
         raise InputError(f"{out}: a report is .html or .md; name it so")
     write_bytes(out, makers[out.suffix.lower()](found).encode())
     return found, {"file": str(out)}
+
+
+def init_file(
+    model: str,
+    data: str,
+    out: Path,
+    *,
+    loss: str | None = None,
+    metric: str | None = None,
+    force: bool = False,
+    threads: int = 2,
+    trust: bool = False,
+) -> tuple[str, ...]:
+    """Write a recipe for a model and its data; what was guessed or split comes back, in lines."""
+    from edgeprune.models.engine import set_up
+    from edgeprune.pipeline.starting import starting_recipe
+
+    set_up(threads)
+    start = starting_recipe(
+        model, data, out, loss=loss, metric=metric, trust=trust, threads=threads
+    )
+    start.write(out, force=force)
+    return tuple(start.notes)
 
 
 def schema_of(noun: str) -> Facts:

@@ -1,0 +1,292 @@
+"""Every verb on real files, as a user calls it: what is written, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_process import Program
+
+MAKE = """
+import sys
+import numpy as np
+import keras
+folder = sys.argv[1]
+keras.utils.set_random_seed(1)
+random = np.random.default_rng(0)
+centres = random.normal(size=(4, 12)).astype("float32") * 2
+y = np.arange(400) % 4
+x = (centres[y] + random.normal(size=(400, 12))).astype("float32")
+model = keras.Sequential([
+    keras.Input((12,)),
+    keras.layers.Dense(32, activation="relu"),
+    keras.layers.BatchNormalization(),
+    keras.layers.Dense(16, activation="relu"),
+    keras.layers.Dense(4, activation="softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(x, y, epochs=15, batch_size=32, verbose=0)
+model.save(f"{folder}/model.keras")
+bare = keras.Sequential.from_config(model.get_config())
+bare.set_weights(model.get_weights())
+bare.save(f"{folder}/bare.keras")
+np.savez(f"{folder}/d.npz", x=x, y=y)
+np.savez(f"{folder}/four.npz", x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:])
+np.savez(f"{folder}/wide.npz", x=np.zeros((8, 13), "float32"), y=np.zeros(8, "int64"))
+np.savez(f"{folder}/nan.npz", x=np.full((8, 12), np.nan, "float32"), y=np.zeros(8, "int64"))
+open(f"{folder}/broken.keras", "wb").write(open(f"{folder}/model.keras", "rb").read()[:999])
+open(f"{folder}/mine.py", "w").write(
+    "import keras\\n"
+    "def loss(y, p):\\n"
+    "    return keras.losses.sparse_categorical_crossentropy(y, p)\\n"
+    "def data():\\n"
+    "    import numpy as np\\n"
+    "    print('the user prints')\\n"
+    "    with np.load('d.npz') as file:\\n"
+    "        return file['x'], file['y']\\n"
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verbs")
+    subprocess.run(
+        [sys.executable, "-c", MAKE, str(folder)], check=True, capture_output=True, timeout=300
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    program = Program()
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="module")
+def zeroed(program: Program, folder: Path) -> Path:
+    """score, plan, zero, one after the other."""
+    facts = program.facts(
+        folder, "score", "model.keras", "--data", "d.npz", "--method", "taylor", "-o", "s.npz"
+    )
+    assert facts["kernels"] == 3
+    assert facts["weights"] == 12 * 32 + 32 * 16 + 16 * 4
+    facts = program.facts(folder, "plan", "s.npz", "--sparsity", 0.75, "-o", "plan.json")
+    assert facts["masked_sparsity"] == pytest.approx(0.75, abs=0.002)
+    facts = program.facts(
+        folder, "zero", "model.keras", "--plan", "plan.json", "-o", "zeroed.keras"
+    )
+    assert facts["sparsity"] == pytest.approx(0.75, abs=0.002)
+    assert facts["model_before"]["parameters"] == facts["model_after"]["parameters"]
+    return folder / "zeroed.keras"
+
+
+def test_the_road_by_hand(program: Program, folder: Path, zeroed: Path) -> None:
+    code, _, err = program(
+        folder, "recover", zeroed, "--data", "d.npz", "--plan", "plan.json", "--epochs", 2,
+        "-o", "recovered.keras",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "accuracy" in err and "set aside" in err
+    facts = program.facts(folder, "strip", "recovered.keras", "-o", "small.keras")
+    assert facts["sparsity"] >= 0.748
+    assert facts["model_after"]["parameters"] <= facts["model_before"]["parameters"]
+    facts = program.facts(folder, "inspect", "small.keras")
+    assert facts["sparsity"] > 0
+
+
+def test_batch_norm_alone(program: Program, folder: Path, zeroed: Path) -> None:
+    code, _, err = program(
+        folder, "recover", zeroed, "--data", "d.npz", "--method", "batchnorm", "-o", "bn.keras"
+    )
+    assert code == 0, err
+    assert (folder / "bn.keras").exists()
+
+
+def test_prune_takes_loss_and_metric_from_the_compiled_model(
+    program: Program, folder: Path
+) -> None:
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--sparsity", 0.8, "--rounds", 2,
+        "--epochs", 1, "--plan", "pruned.json", "-o", "pruned.keras",
+    )  # fmt: skip
+    assert facts["sparsity"] == pytest.approx(0.8, abs=0.02)
+    assert (folder / "pruned.json").exists()
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--channels", 0.5, "--epochs", 1,
+        "-o", "thin.keras",
+    )  # fmt: skip
+    assert facts["model_after"]["macs"] < 0.6 * facts["model_before"]["macs"]
+    assert facts["plan"]["channels"]
+
+
+def test_an_uncompiled_model_needs_a_loss(program: Program, folder: Path) -> None:
+    ask = ("score", "bare.keras", "--data", "d.npz", "-o", "bare.npz")
+    code, _, err = program(folder, *ask)
+    assert code == 2
+    assert "--loss" in err and err.count("\n") == 1
+    for loss in ("sparse_categorical_crossentropy", "mine:loss"):
+        code, _, err = program(folder, *ask, "--loss", loss)
+        assert code == 0, err
+    code, _, err = program(folder, *ask, "--loss", "sparse_categorical_crosentropy")
+    assert code == 2
+    assert "sparse_categorical_crossentropy" in err
+
+
+def test_data_of_a_function_and_what_it_prints_stays_off_the_screen(
+    program: Program, folder: Path
+) -> None:
+    code, out, err = program(
+        folder, "score", "model.keras", "--data", "mine:data", "-o", "f.npz", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["kernels"] == 3
+    assert "the user prints" not in out + err
+
+
+def test_groups(program: Program, folder: Path) -> None:
+    facts = program.facts(folder, "inspect", "model.keras", "--groups")
+    assert {group["size"] for group in facts["groups"]} >= {32, 16}
+    code, out, _ = program(folder, "inspect", "model.keras", "--groups")
+    assert code == 0
+    assert "parameters" in out and "groups" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> None:
+    code, _, err = program(folder, "plan", "s.npz", "--channels", 0.5, "-o", "c.json")
+    assert code == 2
+    assert "--model" in err
+    facts = program.facts(
+        folder, "plan", "s.npz", "--model", "model.keras", "--channels", 0.5, "-o", "c.json"
+    )
+    assert sum(facts["channels"].values()) == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("score", "absent.keras", "--data", "d.npz", "-o", "x.npz"), ("absent.keras",)),
+        (("score", "broken.keras", "--data", "d.npz", "-o", "x.npz"), ("broken.keras",)),
+        (("score", "model.keras", "--data", "absent.npz", "-o", "x.npz"), ("absent.npz",)),
+        (("score", "model.keras", "--data", "wide.npz", "-o", "x.npz"), ("wide.npz", "13")),
+        (("score", "model.keras", "--data", "nan.npz", "-o", "x.npz"), ("nan.npz", "nan at")),
+        (("plan", "s.npz", "-o", "x.json"), ("sparsity",)),
+        (("plan", "s.npz", "--sparsity", "1.5", "-o", "x.json"), ("1.5",)),
+        (("plan", "d.npz", "--sparsity", "0.5", "-o", "x.json"), ("d.npz",)),
+        (("zero", "model.keras", "--plan", "absent.json", "-o", "x.keras"), ("absent.json",)),
+        (("inspect", "mine.py"), ("mine.py",)),
+        (("bench", "d.npz"), ("d.npz",)),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    program: Program,
+    folder: Path,
+    zeroed: Path,
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    before = set(os.listdir(folder))  # noqa: PTH208
+    code, out, err = program(folder, *arguments)
+    assert code == 2, err
+    assert out == ""
+    assert err.count("\n") == 1, err
+    for word in words:
+        assert word in err
+    assert set(os.listdir(folder)) == before  # noqa: PTH208
+
+
+def test_init_writes_a_recipe_and_asks_before_replacing_one(program: Program, folder: Path) -> None:
+    ask = ("init", "model.keras", "--data", "four.npz", "-o", "edgeprune.toml")
+    code, _, err = program(folder, *ask)
+    assert code == 0, err
+    assert "edgeprune run edgeprune.toml" in err
+    code, _, err = program(folder, *ask)
+    assert code == 1
+    assert "--force" in err and err.count("\n") == 1
+    assert program(folder, *ask, "--force", "-q")[0] == 0
+    code, out, err = program(folder, "run", "edgeprune.toml", "--dry-run")
+    assert code == 0, err
+    assert "never run" in out and "round-1" in out
+    stages = program.facts(folder, "run", "--dry-run", "--set", "prune.rounds=2")
+    assert "round-2" in {stage["stage"] for stage in stages}
+    code, _, err = program(folder, "run", "--set", "prune.sparsety=0.5")
+    assert code == 2
+    assert "sparsity" in err and err.count("\n") == 1
+    assert program(folder, "clean")[0] == 0
+
+
+def test_an_output_that_cannot_be_written(program: Program, folder: Path) -> None:
+    code, _, err = program(folder, "strip", "model.keras", "-o", "d.npz/x.keras")
+    assert code == 1
+    assert "cannot write" in err and err.count("\n") == 1
+
+
+def test_a_plan_for_another_model(program: Program, folder: Path, zeroed: Path) -> None:
+    program.facts(folder, "strip", zeroed, "-o", "other.keras")
+    program.facts(folder, "plan", "s.npz", "--sparsity", 0.95, "-o", "p95.json")
+    program.facts(folder, "zero", "model.keras", "--plan", "p95.json", "-o", "z95.keras")
+    facts = program.facts(folder, "strip", "z95.keras", "-o", "s95.keras")
+    assert facts["removed"]
+    code, _, err = program(folder, "zero", "s95.keras", "--plan", "plan.json", "-o", "x.keras")
+    assert code == 2
+    assert "another" in err or "made for" in err
+
+
+def test_nothing_of_tensorflow_reaches_the_screen(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeprune", "inspect", "model.keras", "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["parameters"] > 0
+
+
+def test_ctrl_c_in_the_middle(folder: Path) -> None:
+    code = """
+import os, signal, sys
+import edgeprune.verbs
+def never(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    import time
+    time.sleep(60)
+edgeprune.verbs.recover_file = never
+from edgeprune.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "recover", "model.keras", "--data", "d.npz", "-o", "x.keras"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 130
+    assert done.stderr == "edgeprune: interrupted; finished stages are kept\n"
+    assert not (folder / "x.keras").exists()
+
+
+def test_the_same_call_gives_the_same_files(program: Program, folder: Path) -> None:
+    for name in ("a", "b"):
+        program.facts(
+            folder, "score", "model.keras", "--data", "d.npz", "--method", "gradient",
+            "-o", f"{name}.npz",
+        )  # fmt: skip
+        program.facts(folder, "plan", f"{name}.npz", "--sparsity", 0.9, "-o", f"{name}.json")
+    with np.load(folder / "a.npz") as a, np.load(folder / "b.npz") as b:
+        assert all(np.array_equal(a[name], b[name]) for name in a.files)
+    plans = [json.loads((folder / f"{name}.json").read_text())["digest"] for name in "ab"]
+    assert plans[0] == plans[1]
