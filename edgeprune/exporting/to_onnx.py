@@ -27,8 +27,13 @@ def onnx_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
         ExportError: an operator that ONNX has not (named), or any other refusal.
     """
     wanted = signature(model, batch)
-    if sum(variable.value.nbytes if hasattr(variable.value, "nbytes") else 0
-           for variable in model.variables) > _LIMIT:
+    if (
+        sum(
+            variable.value.nbytes if hasattr(variable.value, "nbytes") else 0
+            for variable in model.variables
+        )
+        > _LIMIT
+    ):
         raise ExportError(f"model {model.name!r} has over 2 GB of weights; one .onnx holds 2 GB")
     keys = [f"output_{index:04d}" for index in range(len(wanted.outputs))]
     with quiet():
@@ -52,7 +57,9 @@ def onnx_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
             onnx.checker.check_model(new)
         except onnx.checker.ValidationError as error:
             said = " ".join(str(error).split())[:300]
-            raise ExportError(f"model {model.name!r}: onnx.checker refuses the file ({said})") from error
+            raise ExportError(
+                f"model {model.name!r}: onnx.checker refuses the file ({said})"
+            ) from error
     return new.SerializeToString(deterministic=True)
 
 

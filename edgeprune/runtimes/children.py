@@ -1,0 +1,216 @@
+"""The parent's side: one child process for each file, and what becomes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from edgeprune.artifacts import Port
+from edgeprune.errors import ArtifactError, MeasurementError
+from edgeprune.runtimes.engines import engine_of
+from edgeprune.runtimes.feeds import fitted
+from edgeprune.runtimes.wire import Array, receive, send
+
+_CHUNK_BYTES = 64 * 2**20
+"""Of inputs sent at once: what a child holds beside its model."""
+
+
+class Runner:
+    """A file in its engine, in a child of its own; use it in a ``with`` block.
+
+    Attributes:
+        path: of the file.
+        engine: that runs it.
+        inputs, outputs: as the engine sees them, in the file's order.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int = 1, timeout: float = 300.0) -> None:
+        """Start the child and load the file.
+
+        Args:
+            path: a ``.tflite`` or ``.onnx``.
+            threads: that the engine gets.
+            timeout: seconds that one request may take.
+
+        Raises:
+            ArtifactError: no such file, the engine refuses it, or dies of it.
+            VersionError: the engine is not installed.
+            MeasurementError: no answer in time.
+        """
+        self.path = Path(path)
+        self.engine = engine_of(self.path)
+        self.version = self.engine.version
+        if not self.path.is_file():
+            raise ArtifactError(f"{self.path}: no such file")
+        self._timeout = timeout
+        self._late = False
+        self._said = tempfile.TemporaryFile()
+        self._child = _started(self._said)
+        try:
+            ports, _ = self._ask(
+                {
+                    "verb": "load",
+                    "driver": self.engine.driver,
+                    "path": str(self.path.resolve()),
+                    "threads": threads,
+                },
+                doing="loading it",
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.inputs = tuple(_port(about) for about in ports["inputs"])
+        self.outputs = tuple(_port(about) for about in ports["outputs"])
+
+    def infer(self, inputs: Sequence[Array] | Mapping[str, Array]) -> list[Array]:
+        """What the file answers for every sample.
+
+        Args:
+            inputs: one array per input, in the file's order or by name; all samples along axis 0.
+
+        Returns:
+            One array per output, in the file's order, all samples along axis 0.
+
+        Raises:
+            DataError: inputs that do not fit the file (names shape and dtype).
+            ArtifactError, MeasurementError: as :meth:`__init__`.
+        """
+        arrays = fitted(inputs, self.inputs, str(self.path))
+        samples = len(arrays[0])
+        batch = max(self.inputs[0].shape[0], 1) if self.inputs[0].shape else 1
+        size = max(1, sum(array[:1].nbytes for array in arrays))
+        step = max(1, min(_CHUNK_BYTES // size, 1024 if self.inputs[0].shape[0] < 0 else samples))
+        step = -(-step // batch) * batch
+        parts = []
+        for start in range(0, samples, step):
+            part = [array[start : start + step] for array in arrays]
+            short = -len(part[0]) % batch
+            if short:
+                # A fixed batch takes no fewer: the last sample stands in, and is cut off again.
+                part = [np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for a in part]
+            _, answers = self._ask({"verb": "infer"}, part, doing="running it")
+            parts.append(answers)
+        return [np.concatenate(part)[:samples] for part in zip(*parts, strict=True)]
+
+    def prepare(self, inputs: Sequence[Array]) -> None:
+        """Set one batch, in the file's order and dtypes, and run it once, apart from what
+        :meth:`time` counts."""
+        self._ask({"verb": "prepare"}, inputs, doing="its first inference")
+
+    def time(self, runs: int, warmup: int = 0) -> list[int]:
+        """Nanoseconds of each of ``runs`` inferences of the batch given to :meth:`prepare`,
+        after ``warmup`` uncounted ones; taken inside the child."""
+        reply, _ = self._ask({"verb": "time", "runs": runs, "warmup": warmup}, doing="timing it")
+        return [int(taken) for taken in reply["ns"]]
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """``baseline_memory_bytes``, ``peak_memory_bytes``, ``load_ns``, ``first_ns`` so far."""
+        reply, _ = self._ask({"verb": "facts"}, doing="saying its memory")
+        return {key: int(value) for key, value in reply.items()}
+
+    def close(self) -> None:
+        """End the child, and wait until it is gone."""
+        self._child.kill()
+        for stream in (self._child.stdin, self._child.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._child.wait()
+        self._said.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(
+        self, request: Mapping[str, Any], arrays: Sequence[Array] = (), *, doing: str
+    ) -> tuple[dict[str, Any], list[Array]]:
+        assert self._child.stdin is not None and self._child.stdout is not None
+        guard = threading.Timer(self._timeout, self._give_up)
+        guard.daemon = True
+        guard.start()
+        try:
+            send(self._child.stdin, request, arrays)  # type: ignore[arg-type]
+            reply, results = receive(self._child.stdout)  # type: ignore[arg-type]
+        except (OSError, EOFError):
+            raise self._died(doing) from None
+        finally:
+            guard.cancel()
+        if "error" in reply:
+            raise ArtifactError(
+                f"{self.path}: {self.engine.title} fails {doing} ({reply['error']}); "
+                "export it again, or use another format"
+            )
+        return reply, results
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._child.kill()
+
+    def _died(self, doing: str) -> ArtifactError | MeasurementError:
+        code = self._child.wait()
+        if self._late:
+            return MeasurementError(
+                f"{self.path}: {self.engine.title} gave no answer in {self._timeout:g} s while "
+                f"{doing}; its child process was ended"
+            )
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", errors="replace").strip().splitlines()
+        last = f": {lines[-1][:200]}" if lines else ""
+        how = f"signal {-code} ({_signal(-code)})" if code < 0 else f"exit code {code}"
+        return ArtifactError(
+            f"{self.path}: {self.engine.title} died while {doing} ({how}{last}); "
+            "the file is damaged, or this version of the engine cannot run it"
+        )
+
+
+def run_file(
+    path: Path | str, inputs: Sequence[Array] | Mapping[str, Array], *, threads: int = 1
+) -> list[Array]:
+    """What a file answers for every sample; arguments, answer and errors as :class:`Runner`."""
+    with Runner(path, threads=threads) as runner:
+        return runner.infer(inputs)
+
+
+def _started(said: Any) -> subprocess.Popen[bytes]:
+    # -P: a module of the user's folder must not stand in for one of ours.
+    command = [sys.executable, "-P", "-m", "edgeprune.runtimes.worker"]
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
+def _port(about: Mapping[str, Any]) -> Port:
+    return Port(str(about["name"]), tuple(about["shape"]), str(about["dtype"]))
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
