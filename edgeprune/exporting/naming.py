@@ -1,4 +1,4 @@
-"""Which Keras weight a constant of a file is: told by its values, whatever a converter did to it."""
+"""Which Keras weight a constant of a file is, told by its values."""
 
 from __future__ import annotations
 

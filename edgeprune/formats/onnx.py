@@ -7,7 +7,6 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from edgeprune.artifacts import Port
@@ -39,7 +38,7 @@ def _parsed(data: bytes) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except (DecodeError, UnicodeDecodeError) as error:
+    except Exception as error:
         raise Damage("its bytes are no protocol buffer, or are cut off") from error
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
         raise Damage("it holds no graph, or one without outputs")

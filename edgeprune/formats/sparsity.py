@@ -2,7 +2,7 @@
 
 A tensor is a tree: one level for each dimension in ``traversal_order``, then one for each block.
 A dense level has all its children; a CSR level lists them by segments and indices.
-Source: ``tensorflow/lite/schema/schema.fbs`` (SparsityParameters) and its paper, Smith et al. (TACO).
+Source: ``tensorflow/lite/schema/schema.fbs`` (SparsityParameters).
 """
 
 from __future__ import annotations

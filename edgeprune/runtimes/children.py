@@ -55,7 +55,7 @@ class Runner:
             raise ArtifactError(f"{self.path}: no such file")
         self._timeout = timeout
         self._late = False
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._child = _started(self._said)
         try:
             ports, _ = self._ask(

@@ -45,7 +45,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
     arrays = []
     for about in message.pop("arrays")[:count]:
         array = np.empty(about["shape"], np.dtype(about["dtype"]))
-        view = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        view = array.reshape(-1).view(np.uint8).data
         while len(view):
             read = stream.readinto(view)  # type: ignore[attr-defined]
             if not read:

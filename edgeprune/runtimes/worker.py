@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgeprune.runtimes.wire import Array, receive, send
@@ -99,7 +100,7 @@ def peak_memory() -> int:
     From ``/proc``: what ``getrusage`` says is inherited from the parent.
     """
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
+        with Path("/proc/self/status").open(encoding="ascii") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024

@@ -1,0 +1,142 @@
+"""A file must answer what its model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.artifacts import Artifact
+from edgeprune.errors import ArtifactError, DataError, VerificationError
+from edgeprune.exporting.reading import read_artifact
+from edgeprune.exporting.signatures import signature
+from edgeprune.measurements import Difference, Verification
+from edgeprune.runtimes import run_file
+from edgeprune.verification.samples import answers, collected
+
+Array = npt.NDArray[Any]
+TOLERANCE = 1e-4
+"""Of the largest output, per output, for float32 files."""
+MINIMUM = 32
+"""Samples below which agreement says too little."""
+
+
+def verify_file(
+    artifact: Artifact | Path | str,
+    model: Any,
+    inputs: Any,
+    *,
+    tolerance: float = TOLERANCE,
+    minimum: int = MINIMUM,
+) -> Verification:
+    """Run a file in its own engine, in a child process, and compare it with its Keras model.
+
+    Args:
+        artifact: the file, or what was read of it.
+        model: the Keras model that it was exported from.
+        inputs: an array, a tuple of arrays (several inputs), or batches ``x`` or ``(x, …)``.
+        tolerance: largest absolute difference, as a share of the largest absolute value of that
+            output of the model.
+        minimum: samples that are asked for at least.
+
+    Raises:
+        VerificationError: an output beyond ``tolerance``, NaN, constant, missing or of another
+            shape (names file, output, sample, values), or the engine refuses the file or dies.
+        DataError: fewer than ``minimum`` samples, or inputs that do not fit.
+        ArtifactError: the file is missing or damaged.
+    """
+    found = artifact if isinstance(artifact, Artifact) else read_artifact(artifact)
+    wanted = signature(model, 1)
+    arrays = collected(inputs, wanted.inputs)
+    samples = len(arrays[0])
+    if samples < minimum:
+        raise DataError(
+            f"{found.path.name}: {samples} samples to verify it on; give at least {minimum}"
+        )
+    expected = answers(wanted.model, arrays)
+    try:
+        given = run_file(found.path, arrays)
+    except ArtifactError as error:
+        raise VerificationError(str(error)) from error
+    _check_shapes(found.path, wanted.outputs, given, expected)
+    differences = tuple(
+        _compared(found.path, name, answer, truth, tolerance)
+        for name, answer, truth in zip(wanted.outputs, given, expected, strict=True)
+    )
+    return Verification(found.sha256, samples, tolerance, differences)
+
+
+def _check_shapes(
+    path: Path, names: Sequence[str], given: Sequence[Array], expected: Sequence[Array]
+) -> None:
+    if len(given) != len(expected):
+        raise VerificationError(
+            f"{path}: has {len(given)} outputs, its model {len(expected)} ({', '.join(names)}); "
+            "is it this model's file?"
+        )
+    for name, answer, truth in zip(names, given, expected, strict=True):
+        if answer.shape != truth.shape:
+            raise VerificationError(
+                f"{path}: output {name!r} has shape {answer.shape[1:]} a sample, its model's "
+                f"{truth.shape[1:]}; is it this model's file?"
+            )
+
+
+def _compared(path: Path, name: str, answer: Array, truth: Array, tolerance: float) -> Difference:
+    where = f"{path}: output {name!r}"
+    _check_finite(f"the model itself: output {name!r}", truth)
+    _check_finite(where, answer)
+    difference = _difference(name, answer, truth)
+    if _frozen(answer, truth):
+        raise VerificationError(
+            f"{where} is the same for all {len(answer)} samples "
+            f"(value {answer.ravel()[0]:.6g} first), its model's is not "
+            f"(largest difference {difference.max_abs:.3g}); the file is broken: export it again"
+        )
+    if difference.relative > tolerance:
+        raise VerificationError(
+            f"{where}, sample {difference.worst_sample}: the file says "
+            f"{difference.worst_value:.6g}, its model {difference.worst_expected:.6g}; "
+            f"{difference.relative:.3g} of the largest output, {tolerance:g} is allowed; "
+            "export it again from this model"
+        )
+    return difference
+
+
+def _check_finite(where: str, values: Array) -> None:
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    sample = int(np.argwhere(~np.isfinite(values))[0][0])
+    value = values[sample].ravel()
+    worst = value[~np.isfinite(value)][0]
+    raise VerificationError(f"{where}, sample {sample}: the value is {worst}; it must be a number")
+
+
+def _frozen(answer: Array, truth: Array) -> bool:
+    """Whether a file ignores its inputs while its model does not: more than rounding moves."""
+    if len(answer) < 2 or not np.array_equal(answer, np.broadcast_to(answer[:1], answer.shape)):
+        return False
+    spread = np.ptp(np.asarray(truth, np.float64), axis=0).max(initial=0.0)
+    return bool(spread > 1e-6 * np.abs(truth).max(initial=0.0))
+
+
+def _difference(name: str, answer: Array, truth: Array) -> Difference:
+    one, other = np.asarray(answer, np.float64), np.asarray(truth, np.float64)
+    gap = np.abs(one - other)
+    worst = np.unravel_index(int(np.argmax(gap)), gap.shape)
+    agreement = None
+    if truth.ndim > 1 and truth.shape[-1] > 1:
+        agreement = float(np.mean(np.argmax(one, -1) == np.argmax(other, -1)))
+    return Difference(
+        output=name,
+        max_abs=float(gap[worst]),
+        mean_abs=float(gap.mean()),
+        scale=float(np.abs(other).max()),
+        top1_agreement=agreement,
+        worst_sample=int(worst[0]),
+        worst_value=float(one[worst]),
+        worst_expected=float(other[worst]),
+    )
