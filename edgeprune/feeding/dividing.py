@@ -9,8 +9,9 @@ from typing import Any
 from edgeprune.datasets import Dataset
 from edgeprune.errors import DataError
 from edgeprune.feeding.checking import check_fits
-from edgeprune.feeding.opening import locate, open_data, peek
+from edgeprune.feeding.opening import open_data
 from edgeprune.feeding.ordering import split, split_count
+from edgeprune.feeding.places import locate, peek
 from edgeprune.feeding.weighting import class_weights_of, weighted
 from edgeprune.recipes import ROLES, Recipe
 from edgeprune.seeds import derived_seed

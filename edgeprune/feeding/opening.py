@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,18 @@ from edgeprune.datasets import Dataset
 from edgeprune.errors import DataError
 from edgeprune.feeding import archives
 from edgeprune.feeding.batching import is_dataset
-from edgeprune.feeding.checking import check_shapes
 from edgeprune.feeding.elements import Reader
-from edgeprune.feeding.images import class_folders, image_rows
+from edgeprune.feeding.images import image_rows
 from edgeprune.feeding.indexed import Indexed
+from edgeprune.feeding.places import Place, chosen, locate
 from edgeprune.feeding.ports import inputs_of, outputs_of
 from edgeprune.feeding.rows import ArrayRows, Change
 from edgeprune.feeding.streams import Stream, cut, gathered
-from edgeprune.feeding.tfdata import batched, is_saved, is_tf_data, load_saved
-from edgeprune.recipes import DataSource, is_function
+from edgeprune.feeding.tfdata import batched, is_tf_data, load_saved
+from edgeprune.recipes import DataSource
 
 ONE_HOT = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
 """Losses of Keras that take one-hot labels."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one role's data is, before any of it is read.
-
-    Attributes:
-        source: of the recipe.
-        path: absolute; for ``module:function`` meaningless.
-        name: for messages.
-        kind: ``"npz"``, ``"images"``, ``"saved"``, ``"function"``.
-    """
-
-    source: DataSource
-    path: Path
-    name: str
-    kind: str
 
 
 def open_data(
@@ -75,56 +57,6 @@ def open_data(
     return opened
 
 
-def locate(source: DataSource, base: Path) -> Place:
-    """Say what kind of data a source is.
-
-    Raises:
-        DataError: not there, or of no known kind.
-    """
-    path = (base / Path(source.path).expanduser()).resolve()
-    name = _shown(path)
-    if is_function(source.path) and not path.exists():
-        return Place(source, path, source.path, "function")
-    if path.is_dir():
-        return Place(source, path, name, "saved" if is_saved(path) else "images")
-    if not path.exists():
-        raise DataError(f"{name}: no such file")
-    if path.suffix.lower() == ".npz":
-        return Place(source, path, name, "npz")
-    hint = "save it with its labels by numpy.savez" if path.suffix == ".npy" else "convert it"
-    raise DataError(
-        f"{name}: data is an .npz, a folder of images by class, a saved tf.data.Dataset or "
-        f"module:function; {hint}"
-    )
-
-
-def peek(place: Place, role: str, model: Any) -> tuple[str, ...]:
-    """Look at data without reading values: what can be wrong is said early.
-
-    Returns:
-        The place and the arrays that would be read: equal for two roles that would read the same.
-
-    Raises:
-        DataError: no ``.npz``, arrays not there, shapes that do not fit the model; no class
-            folders. What a function returns, or a saved dataset holds, is not looked at.
-    """
-    if place.kind == "npz":
-        found = archives.headers(Path(place.name))
-        chosen = _chosen(place, found, role, model)
-        shapes = [found[name][0] for name in chosen.x], [found[name][0] for name in chosen.y]
-        names = (chosen.x, chosen.y)
-        check_shapes(place.name, names, shapes, inputs_of(model), outputs_of(model))
-        return (str(place.path), *chosen.x)
-    if place.kind == "images":
-        class_folders(place.path, None)
-    return (place.source.path if place.kind == "function" else str(place.path),)
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return os.fspath(path.relative_to(here)) if path.is_relative_to(here) else os.fspath(path)
-
-
 def _change(source: DataSource) -> Change:
     return Change(source.scale, source.offset)
 
@@ -133,34 +65,20 @@ def _mirror(source: DataSource) -> bool:
     return bool(source.y) and source.y == (source.x or ("x",))
 
 
-def _chosen(
-    place: Place, found: dict[str, archives.Header], role: str, model: Any
-) -> archives.Chosen:
-    return archives.choose(
-        Path(place.name),
-        found,
-        role=role,
-        x=place.source.x,
-        y=place.source.y,
-        inputs=inputs_of(model),
-        outputs=outputs_of(model),
-    )
-
-
 def _npz(
     place: Place, role: str, base: Path, model: Any, classes: tuple[str, ...] | None
 ) -> Indexed:
-    chosen = _chosen(place, archives.headers(place.path), role, model)
-    arrays = archives.load(place.path, [*chosen.x, *chosen.y])
+    wanted = chosen(place, archives.headers(place.path), role, model)
+    arrays = archives.load(place.path, [*wanted.x, *wanted.y])
     rows = ArrayRows(
         place.name,
-        tuple(arrays[name] for name in chosen.x),
-        tuple(arrays[name] for name in chosen.y),
-        x_names=chosen.x,
-        y_names=chosen.y or ("y",),
+        tuple(arrays[name] for name in wanted.x),
+        tuple(arrays[name] for name in wanted.y),
+        x_names=wanted.x,
+        y_names=wanted.y or ("y",),
         inputs=inputs_of(model),
         change=_change(place.source),
-        mirror=chosen.mirror,
+        mirror=wanted.mirror,
     )
     limit = place.source.examples
     return Indexed(rows if limit is None else cut(rows, limit), classes)

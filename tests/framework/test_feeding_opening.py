@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgeprune.errors import DataError
 from edgeprune.feeding import check_fits, open_data
-from edgeprune.feeding.opening import locate, peek
+from edgeprune.feeding.places import locate, peek
 from edgeprune.recipes import DataSource
 
 
