@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeprune.cli.faults import INTERRUPTED
 from edgeprune.cli.terminal import Session
+from edgeprune.errors import Interrupted
 
 _EVERYWHERE = "Everywhere"
 _FLAGS: dict[str, Any] = {
@@ -49,7 +51,11 @@ def verb(
 
                 check_versions()
                 session.hush()
-            code = function(session, **values)
+            try:
+                code = function(session, **values)
+            except KeyboardInterrupt:
+                # Typer's own way with Ctrl-C differs from version to version.
+                raise Interrupted(INTERRUPTED) from None
             if code:
                 raise typer.Exit(code)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from edgeprune.cli.terminal import Session
 from edgeprune.errors import EdgepruneError, OutputError
 
 INTERRUPTED = "interrupted; finished stages are kept"
+BUILD = ".edgeprune"
+"""The build directory: a file missing in there is no matter of the user's."""
 
 
 def guarded(session: Session, work: Callable[[], int]) -> int:
@@ -59,7 +62,8 @@ def _system(session: Session, error: OSError) -> int:
         _told(session, OutputError(f"cannot write {place}: no space left on the device"))
         return 1
     known = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EROFS)
-    if name is None or error.errno not in known:
+    inside = name is not None and BUILD in Path(os.fsdecode(name)).parts
+    if name is None or inside or error.errno not in known:
         return _ours(session, error)
     if session.traceback:
         session.err.print(_trace(error), markup=False, highlight=False, soft_wrap=True)
@@ -79,8 +83,19 @@ def _usage(session: Session, error: Any) -> int:
     text = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "edgeprune"
-    session.fault(f"{text}; see '{command} --help'")
+    session.fault(f"{text}{_hint(text, context)}; see '{command} --help'")
     return 2
+
+
+def _hint(text: str, context: Any) -> str:
+    """The nearest verb, which older Typers do not say."""
+    from edgeprune.files import nearest
+
+    unknown = re.fullmatch(r"No such command '(.*)'", text)
+    if unknown is None or context is None:
+        return ""
+    near = nearest(unknown[1], context.command.commands)
+    return f". Did you mean '{near}'?" if near else ""
 
 
 def _ours(session: Session, error: BaseException) -> int:
@@ -105,7 +120,7 @@ def _logged(session: Session, error: BaseException) -> Path:
     name = time.strftime("%Y-%m-%dT%H-%M-%S") + f"-{os.getpid()}.txt"
     content = _report(session, error).encode(errors="replace")
     try:
-        path = Workspace(session.home / ".edgeprune").log_folder / name
+        path = Workspace(session.home / BUILD).log_folder / name
         write_bytes(path, content)
     except (OutputError, OSError):
         # The folder of the recipe may be the very thing that cannot be written.

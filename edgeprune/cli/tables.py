@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -30,7 +32,8 @@ def result_parts(result: Any) -> Iterable[Any]:
     yield Text(tables.summary(result))
     for line in tables.remarks(result):
         yield _hanging(line)
-    for line in tables.endings(result):
+    near = {target: _near(place) for target, place in result.released.items()}
+    for line in tables.endings(replace(result, released=near)):
         yield Text(line, style="bold")
 
 
@@ -184,6 +187,13 @@ def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
     for record in records:
         grid.add_row(*(Text(_text(record.get(column, ""))) for column in columns))
     return grid
+
+
+def _near(place: str) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    path = Path(place)
+    return str(path.relative_to(here)) if path.is_relative_to(here) else place
 
 
 def _is_records(value: Any) -> bool:

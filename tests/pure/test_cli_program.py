@@ -208,6 +208,7 @@ def test_ctrl_c_is_one_line_and_130(tmp_path: Path) -> None:
         ("__import__('edgeprune.errors').errors.RecipeError(['a', 'b'])", 2, "edgeprune: b"),
         ("OSError(28, 'No space left on device', 'f')", 1, "no space left"),
         ("FileNotFoundError(2, 'No such file', 'absent.npz')", 2, "absent.npz: No such file"),
+        ("FileNotFoundError(2, 'no', '.edgeprune/stages/x')", 1, "fault of edgeprune"),
         ("PermissionError(13, 'no', 'd.npz')", 2, "d.npz: Permission denied"),
     ],
 )
