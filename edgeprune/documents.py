@@ -181,6 +181,12 @@ def _wrong(fault: ErrorDetails) -> str:
         near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", context["expected"]))
         hint = f"; did you mean '{near}'?" if near else ""
         return f"'{key}' must be {context['expected']}, not {given}{hint}"
+    if kind in ("too_short", "too_long"):
+        word = "least" if kind == "too_short" else "most"
+        count = context.get("min_length", context.get("max_length"))
+        return f"'{key}' must have at {word} {count} entries, not {context['actual_length']}"
+    if kind == "string_pattern_mismatch":
+        return f"'{key}' must be a name of letters, digits, '.', '_' and '-', not {given}"
     if kind == "kind":
         return f"'{key}' {fault['msg']}, not {given}"
     if kind == "rule":

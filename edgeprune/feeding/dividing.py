@@ -12,6 +12,7 @@ from edgeprune.feeding.checking import check_fits
 from edgeprune.feeding.opening import open_data
 from edgeprune.feeding.ordering import split, split_count
 from edgeprune.feeding.places import locate, peek
+from edgeprune.feeding.ports import outputs_of
 from edgeprune.feeding.weighting import class_weights_of, weighted
 from edgeprune.recipes import ROLES, Recipe
 from edgeprune.seeds import derived_seed
@@ -75,7 +76,9 @@ def roles(recipe: Recipe, model: Any) -> Roles:
         _refuse_copies(recipe, "calibrate", calibrate, digests)
     weights = recipe.task.class_weights
     if weights is not None:
-        by_class = class_weights_of(rest, weights)
+        outputs = outputs_of(model)
+        width = max(0, outputs[0].shape[-1]) if len(outputs) == 1 else 0
+        by_class = class_weights_of(rest, weights, width if width > 1 else 2)
         rest, calibrate = weighted(rest, by_class), weighted(calibrate, by_class)
     return Roles(rest, validation, calibrate, _once(recipe, model, digests), tuple(notes), digests)
 

@@ -139,10 +139,11 @@ class ArrayRows:
         )
 
     def take(self, index: Index | slice) -> Taken:
-        xs = tuple(
-            self.change(array[index].astype(dtype, copy=False))
-            for array, dtype in zip(self.xs, self._x_dtypes, strict=True)
-        )
+        with np.errstate(over="ignore"):  # check_finite says it
+            xs = tuple(
+                self.change(array[index].astype(dtype, copy=False))
+                for array, dtype in zip(self.xs, self._x_dtypes, strict=True)
+            )
         weights = None if self.weights is None else self.weights[index].astype(np.float32)
         return xs, xs if self.mirror else self.targets(index), weights
 
@@ -193,7 +194,7 @@ def pieces(array: Array) -> Sequence[Array]:
 
 
 def check_finite(array: Array, what: str, first: int = 0) -> None:
-    """Refuse NaN and infinities.
+    """Refuse NaN, infinities, and what becomes one in float32.
 
     Args:
         array: any dtype; the examples along axis 0.
@@ -206,7 +207,8 @@ def check_finite(array: Array, what: str, first: int = 0) -> None:
     if array.dtype.kind != "f":
         return
     for piece in pieces(array):
-        finite = np.isfinite(piece)
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(piece.astype(np.float32, copy=False))
         if not finite.all():
             place = [int(part[0]) for part in np.nonzero(~finite)]
             value = piece[tuple(place)]

@@ -42,9 +42,14 @@ def weighted(
     return replace(dataset, class_weights=class_weights)
 
 
-def class_weights_of(dataset: Dataset, class_weights: ClassWeights) -> npt.NDArray[np.float32]:
-    """Weights by class number, float32; arguments and errors as :func:`weighted` has them."""
-    counts = _counts(dataset)
+def class_weights_of(
+    dataset: Dataset, class_weights: ClassWeights, classes: int = 0
+) -> npt.NDArray[np.float32]:
+    """Weights by class number, float32, for ``classes`` classes at least (a set may lack some).
+
+    Other arguments and errors as :func:`weighted` has them.
+    """
+    counts = _counts(dataset, classes)
     classes = len(counts)
     if isinstance(class_weights, str):
         present = np.count_nonzero(counts)
@@ -68,11 +73,13 @@ def _number(dataset: Dataset, key: Any, classes: int) -> int:
     raise DataError(f"{dataset.name}: class weight for an unknown class '{key}'; {hint}")
 
 
-def _counts(dataset: Dataset) -> npt.NDArray[np.int64]:
-    counts = np.zeros(len(dataset.classes or ()), np.int64)
+def _counts(dataset: Dataset, classes: int) -> npt.NDArray[np.int64]:
+    counts = np.zeros(max(len(dataset.classes or ()), classes), np.int64)
     for y in _labels(dataset):
         if isinstance(y, tuple):
             raise DataError(f"{dataset.name}: class weights need one output; give sample weights")
+        if y.min() < 0 or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
+            raise DataError(f"{dataset.name}: class weights need classes as labels, not numbers")
         width = y.shape[-1] if y.ndim > 1 and y.shape[-1] > 1 else 0
         seen = np.bincount(class_numbers(y), minlength=max(width, len(counts)))
         seen[: len(counts)] += counts

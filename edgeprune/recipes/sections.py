@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgeprune.documents import Names, OneOrMore, Strict
@@ -165,6 +165,12 @@ class TaskSection(Strict):
 
 class Prune(Strict):
     """How much leaves, and by what measure."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [key]} for key in ("sparsity", "threshold", "channels")]
+        }
+    )
 
     score: Annotated[
         tuple[Score, ...],

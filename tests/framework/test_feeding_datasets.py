@@ -122,6 +122,8 @@ def test_class_weights() -> None:
     assert weighted(named, {"bad": 3.0}).digest != named.digest
     with pytest.raises(DataError, match="unknown class 'god'; did you mean 'good'"):
         weighted(named, {"god": 2.0})
+    with pytest.raises(DataError, match="need classes as labels"):
+        weighted(from_arrays(x, x[:, 0] - 1), "balanced")
     with pytest.raises(DataError, match="no labels"):
         weighted(from_arrays(x), "balanced")
 

@@ -152,6 +152,11 @@ FAULTS = {
         {},
         "'x' is nan at [1, 1]",
     ),
+    "too large for float32": (
+        {"x": np.array([[1, 2, 1e300, 4]]), "y": np.zeros(1, int)},
+        {},
+        "'x' is 1e+300 at [0, 2]",
+    ),
     "inf": (
         {"x": np.array([[1, 2, 3, np.inf]]), "y": np.zeros(1, int)},
         {},

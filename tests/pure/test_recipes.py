@@ -156,7 +156,10 @@ ONE_FAULT = {
         "did you mean 'batchnorm'?",
     ),
     "target twice": (edited('"raspberry-pi-4"', '"host"'), "'targets' names 'host' twice"),
-    "target with a path": (edited('"raspberry-pi-4"', '"../x"'), "'targets[1].name'"),
+    "target with a path": (
+        edited('"raspberry-pi-4"', '"../x"'),
+        "'targets[1].name' must be a name of",
+    ),
     "missing model": (edited('model = "m.keras"', 'model = "no.keras"'), "'model' names no file"),
     "missing depends": (
         edited('model = "m.keras"', 'model = { path = "a:b", depends = ["*.csv"] }'),
@@ -168,6 +171,14 @@ ONE_FAULT = {
         "'task.class_weights' gives class 'a' a weight that is no number",
     ),
     "bad weights": (edited('loss = "mse"', 'class_weights = "even"'), 'must be "balanced"'),
+    "one class": (
+        edited("schema = 1", 'classes = ["a"]'),
+        "'classes' must have at least 2 entries, not 1",
+    ),
+    "no format": (
+        edited("[finetune]", "[export]\nformats = []\n[finetune]"),
+        "'export.formats' is an empty list; name at least one",
+    ),
     "class twice": (edited("schema = 1", 'classes = ["a", "a"]'), "'classes' names 'a' twice"),
 }
 
