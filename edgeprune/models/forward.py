@@ -96,9 +96,10 @@ class FreeBatch:
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         if self._signature is None or not _fits(self._signature, tensors):
             self._signature = _widened(self._signature, tf.nest.map_structure(_free, tensors))
+            # Concrete: TensorFlow warns of the many traces that many models rightly make.
             self._compiled = tf.function(
                 self._function, input_signature=self._signature, jit_compile=self._jit
-            )
+            ).get_concrete_function()
         return self._compiled(*tensors)
 
 

@@ -68,7 +68,7 @@ class _Hold(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._pass is None:
             # Built now, not at the beginning: the optimiser makes its averages in the first step.
-            self._pass = tf.function(self._write)
+            self._pass = tf.function(self._write).get_concrete_function()
         self._pass()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

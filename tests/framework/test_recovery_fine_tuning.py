@@ -115,10 +115,11 @@ def test_the_same_bytes_twice_whatever_the_process_did_before():
 
 
 def test_the_callers_random_state_is_given_back():
+    model = net()
     np.random.seed(3)
     wanted = np.random.random()
     np.random.seed(3)
-    tuned(epochs=1)
+    tuned(model, epochs=1)
     assert np.random.random() == wanted
 
 
@@ -180,7 +181,7 @@ def test_regularisers_of_the_model_count():
         float(np.square(np.asarray(tuned(net_with(factor))[0].get_layer("a").kernel)).sum())
         for factor in (0.0, 1.0)
     ]
-    assert norms[1] < norms[0] / 4
+    assert norms[1] < norms[0] / 2
 
 
 def test_a_loss_that_is_no_number_names_epoch_and_causes():
