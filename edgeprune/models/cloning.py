@@ -159,8 +159,16 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
 def _compile_like(model: Any, new: Any) -> None:
     if not getattr(model, "compiled", False) or not hasattr(model, "_compile_config"):
         return
-    config = {key: _fresh(value) for key, value in model._compile_config.config.items()}
-    new.compile(**config)
+    # The optimiser as it is now: its learning rate may have been set after compile. Keras wraps it
+    # again for mixed precision, and an .h5 being written takes it out of the config.
+    optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    config = {**model._compile_config.config, "optimizer": optimizer}
+    new.compile(**{key: _fresh(value) for key, value in config.items()})
+    if model.optimizer is not None and model.optimizer.built:
+        # As Keras does after a load; saved without its slots, an optimiser warns when loaded.
+        new.optimizer.build(new.trainable_variables)
 
 
 def _fresh(value: Any) -> Any:

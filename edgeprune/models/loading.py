@@ -29,8 +29,9 @@ def load_model(path: Path | str, *, trust: bool = False) -> Any:
     """
     path = Path(path)
     _check_file(path)
+    short = {} if path.suffix == ".keras" else _short_names()
     try:
-        model = keras.models.load_model(path, safe_mode=not trust)
+        model = keras.models.load_model(path, custom_objects=short, safe_mode=not trust)
     except Exception as first:
         try:
             model = keras.models.load_model(path, compile=False, safe_mode=not trust)
@@ -85,6 +86,12 @@ def check_values(model: Any, name: str) -> None:
                 f"{name}: weight {weight!r} has {bad} NaN or infinite values of {value.size}; "
                 "train it again or take an earlier checkpoint"
             )
+
+
+def _short_names() -> dict[str, Any]:
+    """Keras writes ``loss="mse"`` into an .h5 as it was said, and does not know it when reading."""
+    names = ("bce", "kld", "mae", "mape", "mse", "msle")
+    return {name: keras.losses.get(name) for each in names for name in (each, each.upper())}
 
 
 def _check_file(path: Path) -> None:

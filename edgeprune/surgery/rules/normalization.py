@@ -16,6 +16,7 @@ from edgeprune.surgery.rules.base import (
     Sent,
     Values,
     Wall,
+    applied,
     flat,
     on_last_axis,
     vector,
@@ -62,7 +63,8 @@ class RescalingRule(Rule):
     ) -> Values:
         if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
             return np.full_like(values[0], np.nan)
-        return values[0] * call.layer.scale + call.layer.offset
+        # Keras rounds both numbers to its own float before it computes.
+        return applied(call.layer.call, values[0])
 
 
 class NormalizationRule(Rule):

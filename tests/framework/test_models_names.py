@@ -1,0 +1,96 @@
+"""Names of weights and digests: unique, and the same wherever a model has been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgeprune.models import (
+    architecture_digest,
+    clone,
+    load_model,
+    named_weights,
+    save_model,
+    values_digest,
+)
+from edgeprune.plans import Plan
+from edgeprune.surgery import strip, zero
+
+L = keras.layers
+
+
+def _backbone(name: str) -> Any:
+    return keras.Sequential(
+        [keras.Input((6, 6, 2)), L.Conv2D(3, 3, name="conv"), L.BatchNormalization(name="norm")],
+        name=name,
+    )
+
+
+def _twins() -> Any:
+    """Two nested models with layers of the same names, a shared layer, a wrapped one."""
+    i = keras.Input((6, 6, 2), name="picture")
+    x = L.Concatenate()([_backbone("left")(i), _backbone("right")(i)])
+    twice = L.Dense(6, name="twice")
+    x = L.Reshape((16, 6))(twice(twice(x)))
+    x = L.Bidirectional(L.LSTM(4), name="both")(x)
+    return keras.Model(i, L.Dense(2, name="head")(x), name="twins")
+
+
+def test_names_are_unique_and_stay(tmp_path: Path) -> None:
+    model = _twins()
+    names = list(named_weights(model))
+    assert len(names) == len(set(names)) == len({id(w) for w in model.weights})
+    assert {"left/conv/kernel", "right/conv/kernel", "both/forward_layer/cell/kernel"} <= {*names}
+    save_model(model, tmp_path / "m.keras")
+    save_model(model, tmp_path / "m.h5")
+    nothing = Plan(architecture_digest(model))
+    for other in (
+        load_model(tmp_path / "m.keras"),
+        load_model(tmp_path / "m.h5"),
+        keras.models.clone_model(model),
+        clone(model),
+        zero(model, nothing),
+        strip(model),
+    ):
+        assert list(named_weights(other)) == names
+    for other in (load_model(tmp_path / "m.keras"), clone(model), zero(model, nothing)):
+        assert architecture_digest(other) == architecture_digest(model)
+        assert values_digest(other) == values_digest(model)
+        assert other.inputs[0]._keras_history.operation.name == "picture"
+
+
+def test_digests_are_of_what_they_say() -> None:
+    def net(units: int = 3, activation: str = "relu", **more: Any) -> Any:
+        layers = [L.Dense(units, activation=activation, name="a", **more), L.Dense(2, name="b")]
+        return keras.Sequential([keras.Input((4,), name="x"), *layers])
+
+    base = net()
+    same = net(kernel_initializer="ones", kernel_regularizer="l2", trainable=False)
+    same.compile("sgd", "mse")
+    assert architecture_digest(same) == architecture_digest(base)
+    assert values_digest(same) != values_digest(base)
+    for other in (net(units=4), net(activation="tanh"), net(use_bias=False)):
+        assert architecture_digest(other) != architecture_digest(base)
+
+
+def test_a_clone_is_another_model_with_the_same_state() -> None:
+    norm = L.Normalization(name="scale")
+    norm.adapt(np.random.default_rng(0).normal(3, 2, size=(50, 4)))
+    model = keras.Sequential([keras.Input((4,)), norm, L.Dense(3, name="a"), L.Dropout(0.5)])
+    model.get_layer("a").trainable = False
+
+    def own(y: Any, p: Any) -> Any:
+        return keras.ops.mean(keras.ops.abs(y - p))
+
+    model.compile(keras.optimizers.Adam(0.02), own, metrics=[keras.metrics.MeanSquaredError()])
+    other = clone(model)
+    x = np.random.default_rng(1).normal(size=(5, 4)).astype("float32")
+    assert np.array_equal(np.asarray(model(x)), np.asarray(other(x)))
+    assert other.optimizer is not model.optimizer and other.loss is own and model.compiled
+    assert float(other.optimizer.learning_rate) == float(np.float32(0.02))
+    assert not other.get_layer("a").trainable
+    other.get_layer("a").kernel.assign(np.zeros((4, 3)))
+    assert np.asarray(model.get_layer("a").kernel).any()

@@ -1,0 +1,258 @@
+"""What the surgery does not follow keeps its size, with the reason; the rest still works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from surgery_nets import inputs_for, random_plan, woken
+
+from edgeprune.errors import ModelError, PlanError
+from edgeprune.models import (
+    architecture_digest,
+    clone,
+    kernels,
+    load_model,
+    named_weights,
+    save_model,
+    values_digest,
+)
+from edgeprune.plans import Cut, Mask, Plan
+from edgeprune.surgery import strip, strip_with_report, trace, zero
+
+L = keras.layers
+
+
+class Doubled(L.Layer):
+    """A layer of the user's that nobody registered."""
+
+    def call(self, x: Any) -> Any:
+        return 2 * x
+
+
+def _residual() -> Any:
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, padding="same", activation="relu", name="stem")(i)
+    y = L.Conv2D(5, 1, activation="relu", name="narrow")(x)
+    y = L.Conv2D(6, 3, padding="same", name="wide")(y)
+    x = L.Add(name="join")([x, y])
+    x = L.GlobalAveragePooling2D()(x)
+    return keras.Model(i, L.Dense(3, name="head")(L.Dense(7, activation="tanh", name="neck")(x)))
+
+
+def _nested() -> Any:
+    inner = keras.Sequential([keras.Input((6,)), L.Dense(4, name="inside")], name="inner")
+    i = keras.Input((5,))
+    x = L.Dense(6, name="before", activation="tanh")(L.Dense(9, name="first")(i))
+    x = L.Dense(5, name="after", activation="tanh")(inner(x))
+    return keras.Model(i, L.Dense(3, name="head")(x))
+
+
+def _shared() -> Any:
+    i = keras.Input((6,))
+    twice = L.Dense(6, name="twice", activation="tanh")
+    x = L.Dense(6, name="first")(L.Dense(8, name="zeroth", activation="elu")(i))
+    return keras.Model(i, L.Dense(3, name="head")(twice(twice(x))))
+
+
+def _custom() -> Any:
+    i = keras.Input((6,))
+    x = L.Dense(7, name="first")(L.Dense(5, name="zeroth", activation="elu")(i))
+    return keras.Model(i, L.Dense(3, name="head")(Doubled(name="own")(x)))
+
+
+def _fan_out() -> Any:
+    i = keras.Input((6,))
+    x = L.Dense(9, name="trunk", activation="sigmoid")(i)
+    return keras.Model(i, [L.Dense(3, name="a", use_bias=False)(x), L.Dense(2, name="b")(x)])
+
+
+def _operations() -> Any:
+    i = keras.Input((6,))
+    x = L.Dense(9, name="first", activation="tanh")(i)
+    x = keras.ops.sin(L.Dense(5, name="second")(x)) * 2.0
+    return keras.Model(i, L.Dense(3, name="head")(x))
+
+
+WALLED = {
+    _residual: {"stem": "join", "wide": "join", "narrow": None, "neck": None, "head": "output"},
+    _nested: {"first": None, "before": "nested", "inner": "nested", "after": None},
+    _shared: {"zeroth": None, "first": "shared", "twice:1": "shared"},
+    _custom: {"zeroth": None, "first": "own (Doubled)", "own": "own (Doubled)"},
+    _fan_out: {"trunk": None, "a": "output", "b": "output"},
+    _operations: {"first": None, "second": "Sin"},
+}
+
+
+@pytest.mark.parametrize("make", WALLED, ids=lambda make: make.__name__)
+def test_a_wall_fixes_what_touches_it_and_nothing_else(make: Any) -> None:
+    model = make()
+    graph = trace(model)
+    for name, reason in WALLED[make].items():
+        fixed = graph[name].fixed
+        assert (fixed is None) if reason is None else (fixed and reason in fixed), (name, fixed)
+    x = inputs_for(tuple(model.inputs[0].shape[1:]), 0).astype("float32")
+    if len(model.outputs) == 1:
+        woken(model, x, 0)
+    for seed in range(3):
+        zeroed = zero(model, random_plan(model, np.random.default_rng(seed)))
+        small = strip(zeroed)
+        for expected, got in zip(_outputs(zeroed, x), _outputs(small, x), strict=True):
+            assert np.abs(expected - got).max() <= 1e-5 * np.abs(expected).max() + 1e-7
+        assert values_digest(strip(small)) == values_digest(small)
+
+
+def _outputs(model: Any, x: Any) -> list[np.ndarray]:
+    made = model(x)
+    return [np.asarray(each) for each in (made if isinstance(made, list) else [made])]
+
+
+def test_masks_zero_single_weights_of_any_model() -> None:
+    model = keras.Sequential([keras.Input((5, 4)), L.Bidirectional(L.LSTM(3)), L.Dense(2)])
+    rng = np.random.default_rng(0)
+    keeps = {name: rng.random(k.variable.shape) < 0.5 for name, k in kernels(model).items()}
+    assert len(keeps) == 5
+    plan = Plan(architecture_digest(model), masks=tuple(Mask(n, k) for n, k in keeps.items()))
+    before = {name: np.asarray(w) for name, w in named_weights(model).items()}
+    after = named_weights(zero(model, plan))
+    for name, value in before.items():
+        assert np.array_equal(np.asarray(after[name]), value * keeps.get(name, 1))
+
+
+def test_a_subclassed_model_has_no_groups_and_is_masked_all_the_same() -> None:
+    model = Pair()
+    model(np.zeros((1, 4), np.float32))
+    assert trace(model).groups == ()
+    mask = Mask("one/kernel", np.zeros((4, 3), bool))
+    zeroed = zero(model, Plan(architecture_digest(model), masks=(mask,)))
+    assert not np.asarray(named_weights(zeroed)["one/kernel"]).any()
+    assert type(strip(zeroed)) is Pair
+
+
+class Pair(keras.Model):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.one, self.two = L.Dense(3), L.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.two(self.one(x))
+
+
+def test_a_constant_stays_behind_same_padding_and_leaves_elsewhere() -> None:
+    def net(padding: str) -> Any:
+        i = keras.Input((8, 8, 2))
+        x = L.Conv2D(4, 3, activation="sigmoid", name="first")(i)
+        x = L.Conv2D(3, 3, padding=padding, use_bias=False, name="second")(x)
+        model = keras.Model(i, x)
+        kernel = np.array(named_weights(model)["first/kernel"].numpy())
+        kernel[..., 1] = 0
+        named_weights(model)["first/kernel"].assign(kernel)
+        named_weights(model)["first/bias"].assign([0.1, 0.2, 0.3, 0.4])
+        return model
+
+    small, report = strip_with_report(net("same"))
+    assert small.get_layer("first").filters == 4
+    assert "padding 'same'" in report.kept[0].reason and report.kept[0].channels == (1,)
+    model = net("valid")
+    small, report = strip_with_report(model)
+    assert report.removed == {"first": 1} and small.get_layer("second").use_bias
+    x = inputs_for((8, 8, 2), 0).astype("float32")
+    assert np.abs(np.asarray(model(x)) - np.asarray(small(x))).max() < 1e-5
+
+
+def test_one_channel_stays_where_all_are_dead() -> None:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(5, name="all"), L.Dense(2)])
+    model.layers[0].kernel.assign(np.zeros((4, 5)))
+    small, report = strip_with_report(model)
+    assert small.get_layer("all").units == 1
+    assert report.kept[0].reason == "at least one channel stays in a layer"
+    assert any("4 channels leave" in line for line in report.lines())
+    x = np.ones((2, 4), np.float32)
+    assert np.allclose(model(x), small(x), atol=1e-6)
+
+
+def test_hidden_softmax_keeps_its_layer_whole() -> None:
+    model = keras.Sequential(
+        [keras.Input((4,)), L.Dense(6, name="mixed", activation="softmax"), L.Dense(2)]
+    )
+    assert trace(model)["mixed"].fixed == "softmax mixes channels"
+    odd = keras.Sequential(
+        [keras.Input((4,)), L.Dense(6, name="odd", activation=lambda x: x * x), L.Dense(2)]
+    )
+    assert "not known to work on each element" in str(trace(odd)["odd"].fixed)
+
+
+def test_names_compile_state_flags_and_training_survive(tmp_path: Any) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((6,), name="features"),
+            L.Dense(16, activation="relu", name="a"),
+            L.BatchNormalization(name="n", trainable=False),
+            L.Dense(8, activation="relu", name="b", use_bias=False),
+            L.Dense(3, name="c"),
+        ],
+        name="net",
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss, metrics=["accuracy"])
+    plan = Plan.cut(trace(model), {"a": [0, 5], "b": [1]})
+    zeroed = zero(model, plan)
+    small = strip(zeroed)
+    names = list(named_weights(model))
+    assert len(set(names)) == len(names)
+    x, y = np.random.default_rng(0).normal(size=(32, 6)).astype("f"), np.arange(32) % 3
+    for each in (zeroed, small, clone(model)):
+        save_model(each, tmp_path / "m.keras")
+        again = load_model(tmp_path / "m.keras")
+        save_model(each, tmp_path / "m.h5")
+        from_h5 = load_model(tmp_path / "m.h5")
+        cloned = keras.models.clone_model(each)
+        for other in (each, again, from_h5, cloned):
+            assert list(named_weights(other)) == names
+            assert architecture_digest(other) == architecture_digest(each)
+        assert values_digest(again) == values_digest(each) == values_digest(from_h5)
+        assert each.name == "net" and each.inputs[0]._keras_history.operation.name == "features"
+        assert type(each) is keras.Sequential and not each.get_layer("n").trainable
+        assert each.optimizer.momentum == 0.9 and each.optimizer is not model.optimizer
+        assert "accuracy" in each.evaluate(x, y, verbose=0, return_dict=True)
+        again.fit(x, y, epochs=1, verbose=0)
+    assert small.get_layer("a").units == 14 and small.get_layer("b").units == 7
+
+
+def _dense() -> Any:
+    return keras.Sequential([keras.Input((4,)), L.Dense(5, name="a"), L.Dense(2, name="b")])
+
+
+def test_plans_that_do_not_fit_are_refused() -> None:
+    model = _dense()
+    before = values_digest(model)
+    digest = architecture_digest(model)
+    other = "0" * 64
+    drop = np.array([0], np.int32)
+    bad = {
+        Plan(other): "000000000000",
+        Plan(digest, (Cut("nowhere", drop),)): "nowhere",
+        Plan(digest, (Cut("b", drop),)): "model output",
+        Plan(digest, (Cut("a", np.array([7], np.int32)),)): "channel 7",
+        Plan(digest, (Cut("a", np.arange(5, dtype=np.int32)),)): "all 5",
+        Plan(digest, masks=(Mask("a/kernel", np.ones((5, 4), bool)),)): "shape",
+        Plan(digest, masks=(Mask("a/kernal", np.ones((4, 5), bool)),)): "a/kernel",
+    }
+    for plan, text in bad.items():
+        with pytest.raises(PlanError, match=text) as caught:
+            zero(model, plan)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(PlanError, match=digest[:12]):
+        zero(model, Plan(other))
+    assert values_digest(model) == before
+
+
+def test_models_that_do_not_fit_are_refused() -> None:
+    model = _dense()
+    model.layers[0].kernel.assign(np.full((4, 5), np.nan))
+    with pytest.raises(ModelError, match="a/kernel"):
+        zero(model, Plan(architecture_digest(model)))
+    with pytest.raises(ModelError, match="no shapes yet"):
+        trace(keras.Sequential([L.Dense(3)]))

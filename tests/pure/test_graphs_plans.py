@@ -1,0 +1,114 @@
+"""Graphs and plans are data: by hand, saved, read back, refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeprune.errors import PlanError, VersionError
+from edgeprune.graphs import Graph, Group, Member
+from edgeprune.plans import Cut, Mask, Plan
+
+
+def _graph() -> Graph:
+    channel = np.arange(6, dtype=np.int32)
+    members = (Member("a/kernel", 1, channel, "makes"), Member("b/kernel", 0, channel, "reads"))
+    return Graph(
+        "d" * 64,
+        (Group("a", 6, members, macs=7, parameters=8), Group("b", 2, (), fixed="model output")),
+    )
+
+
+def _plan() -> Plan:
+    rng = np.random.default_rng(0)
+    masks = (
+        Mask("a/kernel", rng.random((5, 6)) < 0.5),
+        Mask("b/kernel", rng.random((6, 2)) < 0.5, "1x4"),
+    )
+    return Plan("d" * 64, (Cut("a", np.array([1, 4], np.int32)),), masks, {"sparsity": 0.5})
+
+
+def test_a_graph_answers_by_name() -> None:
+    graph = _graph()
+    assert "a" in graph and "c" not in graph and [group.name for group in graph.free] == ["a"]
+    with pytest.raises(KeyError):
+        graph["c"]
+    facts = graph.facts()
+    json.dumps(facts)
+    assert facts["groups"][0]["members"][0]["positions"] == 6
+
+
+def test_a_plan_by_hand() -> None:
+    plan = Plan.cut(_graph(), {"a": [4, 1]})
+    assert plan.cuts[0].drop.tolist() == [1, 4] and plan.model == "d" * 64
+    assert Plan.cut(_graph(), {"a": []}).cuts == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"aa": [0]}, "did you mean 'a'"),
+        ({"b": [0]}, "model output"),
+        ({"a": [6]}, "asked for 6"),
+        ({"a": [-1]}, "asked for -1"),
+        ({"a": [1, 1]}, "twice"),
+        ({"a": [0, 1, 2, 3, 4, 5]}, "leave at least one"),
+    ],
+)
+def test_a_plan_by_hand_that_does_not_fit(asked: dict[str, list[int]], words: str) -> None:
+    with pytest.raises(PlanError, match=words) as caught:
+        Plan.cut(_graph(), asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_plans_come_back_and_their_bytes_repeat(tmp_path: Path) -> None:
+    plan = _plan()
+    plan.save(tmp_path / "p.json")
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(first) == {"p.json", "p.npz"}
+    again = Plan.load(tmp_path / "p.json")
+    assert again.digest() == plan.digest() and again.why == {"sparsity": 0.5}
+    for mask, other in zip(plan.masks, again.masks, strict=True):
+        assert mask.pattern == other.pattern and np.array_equal(mask.keep, other.keep)
+    again.save(tmp_path / "p.json")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+def test_the_digest_is_of_what_leaves_not_of_why() -> None:
+    plan = _plan()
+    same = Plan(plan.model, plan.cuts, plan.masks[::-1], {"other": 1})
+    assert same.digest() == plan.digest()
+    keep = plan.masks[0].keep.copy()
+    keep[0, 0] ^= True
+    other = Plan(plan.model, plan.cuts, (Mask("a/kernel", keep), plan.masks[1]))
+    assert other.digest() != plan.digest()
+    assert Plan(plan.model, (), plan.masks).digest() != plan.digest()
+
+
+def test_plans_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    with pytest.raises(PlanError, match="no such file"):
+        Plan.load(path)
+    for text in ("", "[]", "{}", '{"schema": 1, "model": "d"}'):
+        path.write_text(text)
+        with pytest.raises(PlanError, match="not a plan"):
+            Plan.load(path)
+    path.write_text('{"schema": 2}')
+    with pytest.raises(VersionError, match="schema 2"):
+        Plan.load(path)
+    _plan().save(path)
+    content = json.loads(path.read_text())
+    content["cuts"]["a"] = [2]
+    path.write_text(json.dumps(content))
+    with pytest.raises(PlanError, match="changed"):
+        Plan.load(path)
+    _plan().save(path)
+    (tmp_path / "p.npz").write_bytes(b"other")
+    with pytest.raises(PlanError, match="another plan"):
+        Plan.load(path)
+    (tmp_path / "p.npz").unlink()
+    with pytest.raises(PlanError, match="missing"):
+        Plan.load(path)
