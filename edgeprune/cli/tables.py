@@ -101,18 +101,14 @@ def stages_table(stages: Sequence[Any]) -> Table:
     return _with_notes(grid, [f"about {seconds(total)} in all"] if total else [])
 
 
-def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Table:
-    """Files timed together."""
-    from edgeprune.reporting import numbers
+def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Fitting:
+    """Files timed together; «speed» is against the first."""
+    from edgeprune.reporting import numbers, tables
 
-    grid = _grid("Measured")
-    grid.add_column("file", overflow="fold")
-    for column in ("runtime", "threads", "runs", "median", "p95", "IQR", "peak memory", "faster"):
-        grid.add_column(column, justify="right", no_wrap=True)
-    first = measurements[0]["median_ms"] if measurements else None
-    for each in measurements:
-        grid.add_row(
-            Text(each["file"]),
+    first = measurements[0]["median_ms"]
+    rows = [
+        (
+            each["file"],
             f"{each['runtime']} {each['runtime_version']}",
             str(each["threads"]),
             str(len(each["latency_ns"])),
@@ -120,9 +116,13 @@ def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Table:
             numbers.latency(each["p95_ms"]),
             numbers.latency(each["iqr_ms"]),
             numbers.size(each["peak_memory_bytes"]),
-            numbers.ratio(first, each["median_ms"]) if each is not measurements[0] else "",
+            numbers.ratio(first, each["median_ms"]),
         )
-    return grid
+        for each in measurements
+    ]
+    columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
+    marks = ("",) * len(rows)
+    return Fitting(tables.Table("Measured", columns, tuple(rows), marks, words=2))
 
 
 def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -223,6 +223,110 @@ def test_init_writes_a_recipe_and_asks_before_replacing_one(program: Program, fo
     assert program(folder, "clean")[0] == 0
 
 
+@pytest.fixture(scope="module")
+def exported(program: Program, folder: Path) -> Path:
+    """The model, dense, and what a plan left of it, sparse."""
+    for name, variant in (("dense.tflite", "fp32"), ("dense.onnx", "onnx-fp32")):
+        facts = program.facts(folder, "export", "model.keras", "--format", variant, "-o", name)
+        assert facts["variant"] == variant
+        assert facts["size_bytes"] == (folder / name).stat().st_size
+    return folder
+
+
+def test_a_sparse_file_says_what_is_stored_sparse(
+    program: Program, exported: Path, zeroed: Path
+) -> None:
+    code, _, err = program(
+        exported, "export", zeroed, "--format", "fp32-sparse", "-o", "sparse.tflite"
+    )
+    assert code == 0, err
+    assert "stored sparse" in err
+    facts = program.facts(exported, "inspect", "sparse.tflite")
+    assert any(tensor["stored"] != "dense" for tensor in facts["tensors"])
+    code, _, err = program(
+        exported, "export", zeroed, "--format", "onnx-fp32", "-o", "wrong.tflite"
+    )
+    assert code in (1, 2)
+    assert ".onnx" in err
+    code, _, err = program(exported, "inspect", "sparse.tflite", "--groups")
+    assert code == 2
+
+
+@pytest.mark.parametrize("name", ["dense.tflite", "dense.onnx"])
+def test_a_file_is_verified_against_its_model_and_no_other(
+    program: Program, exported: Path, zeroed: Path, name: str
+) -> None:
+    code, out, err = program(exported, "verify", name, "--model", "model.keras", "--data", "d.npz")
+    assert code == 0, err
+    assert "on 256 examples" in out
+    code, out, err = program(exported, "verify", name, "--model", zeroed, "--data", "d.npz")
+    assert code == 1
+    assert out == ""
+    assert err.count("\n") == 1 and name in err
+
+
+def test_files_are_timed_side_by_side(program: Program, exported: Path) -> None:
+    facts = program.facts(exported, "bench", "dense.tflite", "dense.onnx", "--target", "host")
+    files = [each["file"] for each in facts["measurements"]]
+    assert files == ["dense.tflite", "dense.onnx"]
+    assert all(len(each["latency_ns"]) >= 50 for each in facts["measurements"])
+    code, out, _ = program(exported, "bench", "dense.tflite", "dense.onnx")
+    assert code == 0
+    assert "dense.onnx" in out and "median" in out
+    assert max(map(len, out.splitlines())) <= 100
+    code, _, err = program(exported, "bench", "dense.tflite", "--target", "raspberry-pi-4")
+    assert code == 1
+    assert "not measured" in err
+    code, _, err = program(exported, "bench", "dense.tflite", "--target", "raspbery-pi-4")
+    assert code == 2
+    assert "raspberry-pi-4" in err
+
+
+RECIPE = """
+model = "model.keras"
+[data]
+train = {path = "four.npz", x = "x_train", y = "y_train"}
+evaluate = {path = "four.npz", x = "x_test", y = "y_test"}
+[prune]
+sparsity = 0.8
+[finetune]
+epochs = 1
+[export]
+formats = ["fp32-sparse"]
+[[targets]]
+name = "host"
+[targets.gates]
+max_bytes = 10
+[[targets]]
+name = "raspberry-pi-4"
+"""
+
+
+def test_a_broken_gate_is_a_table_and_exit_3(program: Program, folder: Path) -> None:
+    place = folder / "gated"
+    place.mkdir()
+    for name in ("model.keras", "four.npz"):
+        (place / name).write_bytes((folder / name).read_bytes())
+    (place / "r.toml").write_text(RECIPE)
+    code, out, err = program(folder, "run", "gated/r.toml")
+    assert code == 3, err
+    assert "BROKEN" in out and "max_bytes" in out and "host: held back" in out
+    assert "raspberry-pi-4: released to gated/dist/raspberry-pi-4" in out
+    assert "not measured" in out
+    assert max(map(len, out.splitlines()[:30])) <= 100
+    assert (place / "dist" / "raspberry-pi-4" / "model.tflite").exists()
+    assert not (place / "dist" / "host").exists()
+    page = (place / ".edgeprune" / "report.html").read_text()
+    assert "1 gate broken" in page
+    code, out, _ = program(folder, "report", "gated/.edgeprune/result.json")
+    assert code == 0 and "BROKEN" in out
+    code, out, err = program(
+        folder, "run", "gated/r.toml", "-q", "--target", "raspberry-pi-4", "--json"
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["released"]
+
+
 def test_an_output_that_cannot_be_written(program: Program, folder: Path) -> None:
     code, _, err = program(folder, "strip", "model.keras", "-o", "d.npz/x.keras")
     assert code == 1
