@@ -1,6 +1,6 @@
 """A file on a target: how long, how much memory."""
 
 from edgeprune.benchmarking.comparing import ratio
-from edgeprune.benchmarking.rounds import ROUNDS, bench_files, reachable
+from edgeprune.benchmarking.rounds import ROUNDS, bench_files, unreachable
 
-__all__ = ["ROUNDS", "bench_files", "ratio", "reachable"]
+__all__ = ["ROUNDS", "bench_files", "ratio", "unreachable"]

@@ -26,12 +26,17 @@ _ENOUGH_NS = 300_000_000
 _MOST_RUNS = 10_000
 _SEED = 20
 
-__all__ = ["ROUNDS", "bench_files", "reachable"]
+__all__ = ["ROUNDS", "bench_files", "unreachable"]
 
 
-def reachable(target: Target) -> bool:
-    """Whether the target is this machine; boards need a connection, which this version has not."""
-    return target.arch == "any"
+def unreachable(target: Target) -> str | None:
+    """Why nothing can be timed on the target; ``None`` where it is this machine."""
+    if target.arch == "any":
+        return None
+    return (
+        f"target {target.name!r} ({target.arch}) is not this machine, and this version has no "
+        "connection to boards"
+    )
 
 
 def bench_files(
@@ -101,11 +106,9 @@ def _check(files: Sequence[Any], runs: int, warmup: int, threads: int) -> None:
 
 
 def _check_target(target: Target, paths: Sequence[Path]) -> None:
-    if not reachable(target):
-        raise MeasurementError(
-            f"not measured: target {target.name!r} ({target.arch}) is not this machine, and this "
-            "version has no connection to boards"
-        )
+    reason = unreachable(target)
+    if reason:
+        raise MeasurementError(f"not measured: {reason}")
     for path in paths:
         engine = engine_of(path)
         if engine.name not in target.runtime:

@@ -122,6 +122,8 @@ def _sparse(sparse: onnx.SparseTensorProto) -> tuple[float, str]:
         raise Damage(f"sparse tensor {name!r} has {values.size} values for {indices.shape} indices")
     if indices.size and (indices.min() < 0 or np.any(indices >= limits)):
         raise Damage(f"sparse tensor {name!r} has an index outside its shape")
+    if values.size > size or (indices.ndim == 1 and np.any(np.diff(indices) <= 0)):
+        raise Damage(f"sparse tensor {name!r} has indices that are not in order")
     return (float(np.count_nonzero(values)) / size if size else 0.0), values.dtype.name
 
 

@@ -103,6 +103,13 @@ class Runner:
             parts.append(answers)
         return [np.concatenate(part)[:samples] for part in zip(*parts, strict=True)]
 
+    def predict(self, x: Any) -> Any:
+        """:meth:`infer` as a Keras model is called: ``x`` is an array, or a tuple, list or mapping
+        of arrays; so is what comes back (one array, or a tuple for several outputs)."""
+        several = isinstance(x, tuple | list | Mapping)
+        answers = self.infer(x if several else [x])
+        return answers[0] if len(answers) == 1 else tuple(answers)
+
     def prepare(self, inputs: Sequence[Array]) -> None:
         """Set one batch, in the file's order and dtypes, and run it once, apart from what
         :meth:`time` counts."""
