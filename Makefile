@@ -63,8 +63,8 @@ wheel: setup ## the wheel, in dist/
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate -o requirements.lock --quiet
-	uv pip compile pyproject.toml --extra dev --resolution lowest-direct --no-config --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate -o requirements-lowest.lock --quiet
+	echo "backports-strenum<1.3" | uv pip compile pyproject.toml --constraint /dev/stdin --extra dev \
+		--resolution lowest-direct --no-config --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-lowest.lock --quiet
 
 test-lowest: ## the tests at the declared lower bounds (Python 3.11)
 	test -x .venv-lowest/bin/python || python3.11 -m venv .venv-lowest

@@ -205,7 +205,7 @@ def prune(
     from edgeprune.surgery import strip as strip_model
 
     task = make_task(loss, metric, None, None, model=model, base=None)
-    train, held_out = split(as_dataset(data), validation, derived_seed(seed, "validation"))
+    train, held_out = split(as_dataset(data, model), validation, derived_seed(seed, "validation"))
     loop = Rounds(
         model,
         method,

@@ -1,4 +1,4 @@
-"""TensorFlow as this package uses it: threads, device and determinism, set once before first use."""
+"""TensorFlow as this package uses it: threads, device, determinism, set before first use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from edgeprune.errors import InputError
+from edgeprune.versions import check_versions
 
 Device = Literal["cpu", "gpu"]
 
@@ -18,7 +19,9 @@ def set_up(threads: int = 2, device: Device = "cpu") -> None:
 
     Raises:
         InputError: TensorFlow already runs with other threads, or no GPU is there.
+        VersionError: a library is missing, or of a version outside the declared bounds.
     """
+    check_versions()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from edgeprune import __version__
 from edgeprune.pipeline.gates import judge
 from edgeprune.pipeline.steps import LIBRARIES, TRAINING, before_variants, versions
 from edgeprune.pipeline.work import Work
@@ -99,7 +98,7 @@ class Assembly:
     def versions(self) -> dict[str, str]:
         """Of edgeprune and of every library that decided something."""
         names = (*TRAINING, *(name for variant in self.formats for name in LIBRARIES[variant]))
-        return {"edgeprune": __version__, **versions(tuple(dict.fromkeys(names)))}
+        return versions(("edgeprune", *dict.fromkeys(names)))
 
     def _row(self, role: str, variant: str, target: Target) -> Row:
         artifact = self.artifact(role, variant)

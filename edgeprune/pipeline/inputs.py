@@ -95,7 +95,8 @@ class Inputs:
         """Every file that a change of must rebuild, sorted: recipe, model, data, what they depend
         on, the sources of functions."""
         found = {self.recipe.path} if self.recipe.path.exists() else set()
-        for source in (self.recipe.model, *self._sources()):
+        found.update(self._files_of(self.recipe.model.path, self.recipe.model.depends))
+        for source in self._sources():
             found.update(self._files_of(source.path, source.depends))
         for name in (self.recipe.task.loss, self.recipe.task.metric):
             if name and is_function(name):
@@ -143,7 +144,10 @@ class Inputs:
         """
         from edgeprune.feeding import roles
 
-        return roles(self.recipe, self.model)
+        opened = roles(self.recipe, self.model)
+        for role, digest in opened.digests.items():
+            self.check_returned(role, digest)
+        return opened
 
     def train_examples(self) -> int:
         """How many examples the training role has, validation left out; remembered."""
@@ -158,8 +162,14 @@ class Inputs:
         """The data of one role as it is opened, whole."""
         from edgeprune.feeding import open_data
 
-        source = getattr(self.recipe.data, role)
-        return open_data(source, role=role, base=self.recipe.base, model=self.model)
+        return open_data(
+            getattr(self.recipe.data, role),
+            role=role,
+            base=self.recipe.base,
+            model=self.model,
+            loss=self.recipe.task.loss,
+            classes=self.recipe.classes,
+        )
 
     @functools.cached_property
     def task(self) -> Any:

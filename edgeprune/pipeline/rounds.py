@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeprune.surgery import trace, zero
-
 from edgeprune.datasets import Dataset
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
@@ -19,6 +17,7 @@ from edgeprune.recovery import fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
+from edgeprune.surgery import trace, zero
 
 RECOVERY_BATCH = 256
 """Examples per batch where only statistics are gathered."""

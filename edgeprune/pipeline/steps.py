@@ -10,13 +10,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
-from edgeprune import __version__
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import Recipe
 from edgeprune.targets import Target
+from edgeprune.versions import installed
 from edgeprune.workspace import Stage, Workspace
 
 TRAINING = ("tensorflow", "keras", "numpy")
@@ -54,13 +53,7 @@ def before_variants(formats: tuple[str, ...]) -> tuple[str, ...]:
 
 def versions(names: tuple[str, ...]) -> dict[str, str]:
     """Installed versions; a missing library has none."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    return {name: installed(name) or "missing" for name in names}
 
 
 @dataclass
@@ -179,7 +172,7 @@ class Table:
             "threads": self.recipe.threads,
             "device": self.recipe.device,
             "after": {before: self._steps[before].stage.digest for before in after},
-            "versions": {"edgeprune": __version__, **versions(libraries)},
+            "versions": versions(("edgeprune", *libraries)),
         }
         stage = self.workspace.stage(name, whole)
         self._steps[name] = Step(name, stage, kind or name, facts, max(units, 1))

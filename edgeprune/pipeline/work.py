@@ -208,6 +208,7 @@ class Work:
         from edgeprune.runtimes import Runner
 
         task, data = self.inputs.task, self.inputs.roles.evaluate()
+        self.inputs.check_returned("evaluate", data.digest)
         predict = task.model_predict(self.inputs.model)
         facts: dict[str, Any] = {
             "examples": data.examples,

@@ -76,9 +76,9 @@ def make_plan(
     Args:
         scores: finite, of one model.
         graph: the model's groups; needed for ``channels`` and where ``within`` has cuts.
-        sparsity: the share of zeros, 0 ≤ s < 1. ``scope="global"`` takes ``round(s · n)`` of all
+        sparsity: the share of zeros, 0 ≤ s < 1. ``scope="global"`` takes ``⌈s · n⌉`` of all
             n scored weights together, excluded ones counted in n (so that it is the model's
-            sparsity); ``scope="layer"`` takes ``round(s · n)`` of each weight not excluded.
+            sparsity); ``scope="layer"`` takes ``⌈s · n⌉`` of each weight not excluded.
         threshold: θ > 0; what scores below θ goes.
         channels: the share of each free group's channels (``scope="layer"``), or of those of all
             free groups together (``scope="global"``). With ``sparsity`` too: a hybrid. Channels go
@@ -222,10 +222,10 @@ def _chosen(
     sizes = {name: value.size for name, value in scores.weights.items()}
     had = {name: int(lost.sum()) for name, lost in gone.items()}
     if request.scope == "layer":
-        counts = {name: round(share * sizes[name]) - had.get(name, 0) for name in units}
+        counts = {name: _at_least(share, sizes[name]) - had.get(name, 0) for name in units}
         return choose_apart(units, counts)
     total = sum(sizes.values())
-    count = round(share * total) - sum(had.values())
+    count = _at_least(share, total) - sum(had.values())
     room = sum(int(part.size.sum()) for part in units.values())
     if count > room:
         reach = (sum(had.values()) + room) / total
@@ -270,3 +270,8 @@ def _why(
         edges = dict(choice.edge)
         why["threshold"] = edges if request.scope == "layer" else max(edges.values())
     return why
+
+
+def _at_least(share: float, total: int) -> int:
+    """The fewest that are a share of ``total``: a promise of s must not fail by half a weight."""
+    return math.ceil(share * total - 1e-9 * total)

@@ -1,0 +1,329 @@
+"""The road end to end, on a small net: what is made, what is kept, what is redone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import edgeprune
+from edgeprune.errors import DataError, LockedError, RecipeError, TrainingError
+from edgeprune.pipeline import clean, dry_run, run, workspace_of
+from edgeprune.results import Result
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.iterdir())
+        if file.name != "measurements.json"
+    }
+
+
+@pytest.fixture(scope="module")
+def built(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("built") / "project"
+    shutil.copytree(trained, folder)
+    return folder, run(folder / "edgeprune.toml")
+
+
+def test_releases_what_the_issue_names(built: tuple[Path, Result]) -> None:
+    folder, result = built
+    host = folder / "dist" / "host"
+    assert {file.name for file in host.iterdir()} == {
+        "model.tflite",
+        "model.onnx",
+        "manifest.json",
+        "SHA256SUMS",
+        "measurements.json",
+    }
+    assert result.exit_code == 0 and result.released == {"host": str(host)}
+    sums = dict(
+        reversed(line.split("  ")) for line in (host / "SHA256SUMS").read_text().split("\n") if line
+    )
+    assert sums == {n: d for n, d in digests(host).items() if n != "SHA256SUMS"}
+    manifest = json.loads((host / "manifest.json").read_text())
+    assert manifest["schema"] == 1
+    assert manifest["sparsity"] == pytest.approx(0.6, abs=0.02)
+    assert manifest["files"]["model.tflite"]["sha256"] == sums["model.tflite"]
+    assert manifest["metric"]["files"].keys() == {"model.tflite", "model.onnx"}
+    assert str(folder) not in json.dumps(manifest), "a manifest holds no absolute path"
+
+
+def test_build_directory_ignores_itself_and_holds_the_reports(built: tuple[Path, Result]) -> None:
+    folder, result = built
+    build = folder / ".edgeprune"
+    assert (build / ".gitignore").read_text().strip() == "*"
+    assert "<svg" in (build / "report.html").read_text()
+    assert "model.tflite" in (build / "report.md").read_text()
+    again = Result.from_json(json.loads((build / "result.json").read_text()))
+    assert again.rows == result.rows and again.gates == result.gates
+
+
+def test_rows_are_before_and_after_by_artifact(built: tuple[Path, Result]) -> None:
+    _, result = built
+    seen = [(row.role, row.variant) for row in result.rows]
+    assert seen == [
+        ("before", "fp32"),
+        ("before", "onnx-fp32"),
+        ("after", "fp32-sparse"),
+        ("after", "onnx-fp32"),
+    ]
+    for row in result.rows:
+        assert row.metric is not None and row.median_ms is not None and row.p95_ms is not None
+        assert row.size_bytes > 0 and row.gzip_bytes > 0 and row.macs > 0
+    before, after = result.rows[0], result.rows[2]
+    assert after.nonzero < before.nonzero and after.macs <= before.macs
+    assert before.drop == pytest.approx(0.0)
+
+
+def test_sparsity_counts_against_the_original(built: tuple[Path, Result]) -> None:
+    folder, result = built
+    original = keras.models.load_model(folder / "model.keras")
+    elements = sum(
+        int(np.prod(layer.kernel.shape)) for layer in original.layers if hasattr(layer, "kernel")
+    )
+    now = sum(layer.nonzero_after for layer in result.layers)
+    assert result.sparsity == pytest.approx(1 - now / elements)
+    assert sum(np.prod(layer.shape) for layer in result.layers) == elements
+
+
+def test_second_run_redoes_nothing_and_gives_the_same(built: tuple[Path, Result]) -> None:
+    folder, _ = built
+    before = digests(folder / "dist" / "host")
+    states = dry_run(folder / "edgeprune.toml")
+    assert all(state.done for state in states), [s for s in states if not s.done]
+    stages = {p: p.stat().st_mtime_ns for p in (folder / ".edgeprune" / "stages").rglob("key.json")}
+    run(folder / "edgeprune.toml")
+    assert digests(folder / "dist" / "host") == before
+    assert stages == {p: p.stat().st_mtime_ns for p in stages}
+
+
+def test_same_inputs_give_the_same_bytes_elsewhere(
+    built: tuple[Path, Result], project: Path
+) -> None:
+    run(project / "edgeprune.toml")
+    assert digests(project / "dist" / "host") == digests(built[0] / "dist" / "host")
+
+
+@pytest.mark.parametrize(
+    ("change", "redone", "kept"),
+    [
+        (
+            ("sparsity = 0.6", "sparsity = 0.5"),
+            {"round-1", "strip", "evaluate"},
+            {"check", "export-before-fp32"},
+        ),
+        (
+            ('"fp32-sparse", "onnx-fp32"', '"fp32-sparse", "onnx-fp32", "fp32"'),
+            {"export-after-fp32", "evaluate"},
+            {"round-2", "strip", "export-after-fp32-sparse"},
+        ),
+        (
+            ("max_metric_drop = 0.2", "max_metric_drop = 0.1"),
+            set(),
+            {"round-2", "evaluate", "bench-host"},
+        ),
+        (
+            ("epochs = 2", "epochs = 2\nlast_epochs = 1"),
+            {"recover", "export-after-onnx-fp32"},
+            {"round-2", "strip"},
+        ),
+        (
+            ("calibration_examples = 64", "calibration_examples = 70"),
+            {"round-1", "verify-after-fp32-sparse"},
+            {"check", "export-before-fp32"},
+        ),
+    ],
+)
+def test_a_changed_recipe_redoes_just_what_depends_on_it(
+    built: tuple[Path, Result], change: tuple[str, str], redone: set[str], kept: set[str]
+) -> None:
+    folder, _ = built
+    recipe = folder / "changed.toml"
+    text = (folder / "edgeprune.toml").read_text()
+    assert change[0] in text
+    recipe.write_text(text.replace(*change))
+    states = {state.stage: state for state in dry_run(recipe)}
+    assert {name for name in redone if states[name].done} == set()
+    assert {name for name in kept if not states[name].done} == set()
+    assert all(states[name].why for name in redone)
+
+
+def test_why_says_which_library_changed(
+    built: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeprune.pipeline import steps
+
+    true = steps.installed
+    monkeypatch.setattr(
+        steps, "installed", lambda name: "99.0" if name == "tf2onnx" else true(name)
+    )
+    states = {state.stage: state for state in dry_run(built[0] / "edgeprune.toml")}
+    assert states["round-2"].done and states["export-after-fp32-sparse"].done
+    why = states["export-after-onnx-fp32"].why
+    assert why is not None and f"tf2onnx {true('tf2onnx')} → 99.0" in why
+
+
+def test_a_resaved_model_is_the_same_model(built: tuple[Path, Result]) -> None:
+    folder, _ = built
+    model = keras.models.load_model(folder / "model.keras")
+    model.save(folder / "model.keras")
+    assert all(state.done for state in dry_run(folder / "edgeprune.toml"))
+
+
+def test_a_changed_model_redoes_everything(project: Path) -> None:
+    run(project / "edgeprune.toml", sets=["prune.rounds=1", "finetune.epochs=1"])
+    model = keras.models.load_model(project / "model.keras")
+    kernel = model.get_layer("first").kernel
+    kernel.assign(np.asarray(kernel) * 1.01)
+    model.save(project / "model.keras")
+    states = dry_run(project / "edgeprune.toml", sets=["prune.rounds=1", "finetune.epochs=1"])
+    assert not any(state.done for state in states)
+    assert "model changed" in (states[0].why or "")
+
+
+def test_broken_gate_holds_back_that_target_only(project: Path) -> None:
+    recipe = project / "edgeprune.toml"
+    text = (
+        recipe.read_text()
+        + '\n[[targets]]\nname = "raspberry-pi-4"\n[targets.gates]\nmax_bytes = 10\n'
+    )
+    recipe.write_text(text.replace("rounds = 2", "rounds = 1"))
+    result = run(recipe)
+    assert result.exit_code == 3
+    assert set(result.released) == {"host"} and set(result.held) == {"raspberry-pi-4"}
+    assert (project / "dist" / "host" / "model.tflite").exists()
+    assert not (project / "dist" / "raspberry-pi-4").exists()
+    assert (project / ".edgeprune" / "held" / "raspberry-pi-4" / "model.tflite").exists()
+    broken = {(v.gate, v.target, v.file) for v in result.broken}
+    assert broken == {
+        ("max_bytes", "raspberry-pi-4", "model.tflite"),
+        ("max_bytes", "raspberry-pi-4", "model.onnx"),
+    }
+    pi = [row for row in result.rows if row.target == "raspberry-pi-4"]
+    assert all(row.median_ms is None and "not measured" in row.note for row in pi)
+
+
+@pytest.mark.parametrize(("unmeasured", "code"), [("break", 3), ("allow", 0)])
+def test_a_gate_that_cannot_be_evaluated_is_broken_unless_allowed(
+    project: Path, unmeasured: str, code: int
+) -> None:
+    recipe = project / "edgeprune.toml"
+    text = recipe.read_text().replace('name = "host"', 'name = "raspberry-pi-4"')
+    text = text.replace("rounds = 2", "rounds = 1").replace(
+        "min_sparsity = 0.5", f'max_latency_ms = 5.0\nunmeasured = "{unmeasured}"'
+    )
+    recipe.write_text(text)
+    result = run(recipe)
+    assert result.exit_code == code
+    verdict = next(v for v in result.gates if v.gate == "max_latency_ms")
+    assert verdict.value is None and verdict.broken == (code == 3)
+    assert "not measured" in verdict.note
+
+
+def test_quick_runs_everything_and_releases_nothing(project: Path) -> None:
+    result = run(project / "edgeprune.toml", quick=True)
+    assert result.quick and not result.released
+    assert not (project / "dist").exists()
+    assert (project / ".edgeprune" / "quick" / "result.json").exists()
+    assert not (project / ".edgeprune" / "stages").exists()
+    estimates = {s.stage: s.estimate_s for s in dry_run(project / "edgeprune.toml")}
+    assert estimates["round-1"] is not None and estimates["round-1"] > 0
+
+
+def test_rehearsal_chooses_on_the_validation_split(project: Path) -> None:
+    result = run(
+        project / "edgeprune.toml",
+        sets=['prune.score=["magnitude", "taylor"]', "prune.rounds=1", "prune.rehearsal_epochs=1"],
+    )
+    metrics = result.facts["rehearsal"]
+    assert set(metrics) == {"magnitude", "taylor"}
+    assert metrics[result.method] == max(metrics.values())
+
+
+def test_budget_spent_goes_back_a_round(project: Path) -> None:
+    result = run(
+        project / "edgeprune.toml",
+        sets=[
+            "prune.sparsity=0.995",
+            "prune.max_drop=0.05",
+            "prune.rounds=3",
+            "gates.min_sparsity=0",
+        ],
+    )
+    spent = [round for round in result.rounds if round.note]
+    assert len(spent) == 1 and spent[0] == result.rounds[-1]
+    if len(result.rounds) > 1:
+        assert result.sparsity == pytest.approx(result.rounds[-2].sparsity, abs=0.02)
+    else:
+        assert result.sparsity == 0
+
+
+def test_evaluation_data_is_read_by_one_stage_only(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spoil the evaluation labels: nothing but the evaluation itself may notice."""
+    first = run(project / "edgeprune.toml")
+    with np.load(project / "data.npz") as file:
+        arrays = dict(file)
+    arrays["y_test"] = np.zeros_like(arrays["y_test"])
+    np.savez(project / "data.npz", **arrays)
+    second = run(project / "edgeprune.toml", sets=["gates.max_metric_drop=1"])
+    assert second.plan == first.plan
+    assert [r.size_bytes for r in second.rows] == [r.size_bytes for r in first.rows]
+    assert [r.metric for r in second.rows] != [r.metric for r in first.rows]
+
+
+def test_one_run_at_a_time(project: Path) -> None:
+    with (
+        workspace_of(project / "edgeprune.toml").lock(),
+        pytest.raises(LockedError, match="process"),
+    ):
+        run(project / "edgeprune.toml")
+
+
+def test_clean_removes_stages_and_keeps_the_release(project: Path) -> None:
+    run(project / "edgeprune.toml", sets=["prune.rounds=1"])
+    assert clean(project / "edgeprune.toml") > 0
+    assert not list((project / ".edgeprune").glob("stages/*"))
+    assert (project / "dist" / "host" / "model.tflite").exists()
+
+
+def test_unknown_target_is_named(project: Path) -> None:
+    with pytest.raises(RecipeError, match="did you mean 'host'"):
+        run(project / "edgeprune.toml", targets=["hots"])
+
+
+def test_chance_level_is_said_at_once(project: Path) -> None:
+    with np.load(project / "data.npz") as file:
+        arrays = dict(file)
+    arrays["y_train"] = np.roll(arrays["y_train"], 1)
+    np.savez(project / "data.npz", **arrays)
+    result = run(project / "edgeprune.toml", sets=["gates.max_metric_drop=1", "prune.rounds=1"])
+    assert any("no better than chance" in note for note in result.notes)
+
+
+def test_a_loss_that_is_nan_ends_the_run(project: Path) -> None:
+    with pytest.raises(TrainingError):
+        run(project / "edgeprune.toml", sets=["finetune.learning_rate=1e30"])
+    assert not (project / "dist").exists()
+
+
+def test_nan_in_the_data_is_named(project: Path) -> None:
+    with np.load(project / "data.npz") as file:
+        arrays = dict(file)
+    arrays["x_train"][7, 3] = np.nan
+    np.savez(project / "data.npz", **arrays)
+    with pytest.raises(DataError, match="x_train"):
+        run(project / "edgeprune.toml")
+
+
+def test_python_api_runs_a_recipe(project: Path) -> None:
+    result = edgeprune.run(project / "edgeprune.toml")
+    assert isinstance(result, edgeprune.Result) and result.exit_code == 0
