@@ -35,7 +35,8 @@ class Artifact:
         size_bytes: its length.
         gzip_bytes: its length after gzip -9 (what a download costs).
         density: by name of the tensor, share of non-zero values, as read back from the file.
-        stored: by name of the tensor, ``"dense"``, ``"csr"`` or ``"block"``, as read back.
+        stored: by name of the tensor, ``"dense"``, ``"csr"`` or ``"block"`` (ONNX: ``"coo"``), as
+            read back.
         inputs: in the file's order, which is the model's.
         outputs: in the file's order, which is the model's.
     """

@@ -63,7 +63,8 @@ def signature(model: Any, batch: int | None) -> Signature:
     if batch is not None and batch < 1:
         raise ExportError(f"batch = {batch}: a file takes at least one example at a time")
     plain = flat(model)
-    inputs = _safe([tensor.name for tensor in model.inputs], "input")
+    # The layer's name: that of the tensor is another before a model is saved and after.
+    inputs = _safe([tensor._keras_history.operation.name for tensor in plain.inputs], "input")
     outputs = _safe(plain.output_names, "output")
     specs = []
     for name, tensor in zip(inputs, plain.inputs, strict=True):

@@ -68,6 +68,16 @@ def test_a_second_export_in_the_same_process_has_the_same_bytes(
     assert export_model(copy, tmp_path / f"m.{suffix}").sha256 == first
 
 
+def test_names_that_nobody_chose_are_the_same_after_a_model_is_saved(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    for suffix in SUFFIXES:
+        one = export_model(model, tmp_path / f"one.{suffix}")
+        two = export_model(again, tmp_path / f"two.{suffix}")
+        assert (two.inputs, two.sha256) == (one.inputs, one.sha256)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("name", list(NETS))
 def test_a_file_answers_what_its_model_answers(tmp_path: Path, name: str, suffix: str) -> None:
