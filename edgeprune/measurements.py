@@ -83,6 +83,24 @@ class Measurement:
             "device": dict(self.device),
         }
 
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Measurement:
+        """Read what :meth:`facts` gave; statistics are computed anew."""
+        return cls(
+            artifact=facts["artifact"],
+            file=facts["file"],
+            target=facts["target"],
+            runtime=facts["runtime"],
+            runtime_version=facts["runtime_version"],
+            threads=facts["threads"],
+            latency_ns=tuple(facts["latency_ns"]),
+            peak_memory_bytes=facts["peak_memory_bytes"],
+            baseline_memory_bytes=facts["baseline_memory_bytes"],
+            load_ns=round(facts["load_ms"] * 1e6),
+            first_ns=round(facts["first_ms"] * 1e6),
+            device=facts["device"],
+        )
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from edgeprune.measurements import Measurement
 from edgeprune.pipeline.gates import judge
 from edgeprune.pipeline.steps import LIBRARIES, TRAINING, before_variants, versions
 from edgeprune.pipeline.work import Work
@@ -72,6 +73,14 @@ class Assembly:
         """What was measured on a target."""
         facts: dict[str, Any] = self.work.read(f"bench-{target.name}", "bench.json")
         return facts
+
+    def measurements(self, targets: Iterable[Target]) -> list[Measurement]:
+        """Every measurement with its raw samples."""
+        return [
+            Measurement.from_facts(facts)
+            for target in targets
+            for facts in self.bench(target)["files"].values()
+        ]
 
     def result(self, targets: Iterable[Target]) -> Result:
         """Everything, without what release adds."""

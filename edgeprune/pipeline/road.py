@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeprune.errors import RecipeError
 from edgeprune.files import nearest, write_bytes, write_json
+from edgeprune.measurements import Measurement
 from edgeprune.pipeline.depfiles import depfile_text
 from edgeprune.pipeline.inputs import Inputs, InputsChanged
 from edgeprune.pipeline.quick import quick_recipe
@@ -22,6 +23,8 @@ from edgeprune.targets import Target
 from edgeprune.workspace import Workspace
 
 BUILD = ".edgeprune"
+DEFAULT = "edgeprune"
+"""Stem of the recipe whose reports carry no name of their own."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class _Road:
                 continue
             if broken:
                 held[target.name] = "broken: " + ", ".join(dict.fromkeys(broken))
-                release(assembly, result, target, self.workspace.made("held") / target.name)
+                release(assembly, result, target, self._own("held") / target.name)
             elif not assembly.files(target):
                 held[target.name] = f"none of {', '.join(assembly.formats)} runs there"
             else:
@@ -200,15 +203,21 @@ class _Road:
             if (name := target.name) in held and self.released(target).exists()
         ]
         result = replace(result, released=released, held=held, notes=(*result.notes, *notes))
-        self._report(result)
+        self._report(result, assembly.measurements(self.targets))
         return result
 
-    def _report(self, result: Result) -> None:
+    def _report(self, result: Result, measurements: Sequence[Measurement]) -> None:
         from edgeprune import reporting
 
-        write_json(self.workspace.root / "result.json", result.to_json())
-        write_bytes(self.workspace.root / "report.html", reporting.html(result).encode())
-        write_bytes(self.workspace.root / "report.md", reporting.markdown(result).encode())
+        page = reporting.html(result, measurements)
+        write_json(self._own("result.json"), result.to_json())
+        write_bytes(self._own("report.html"), page.encode())
+        write_bytes(self._own("report.md"), reporting.markdown(result).encode())
+
+    def _own(self, name: str) -> Path:
+        """A place of this recipe's in the build directory, which recipes of one folder share."""
+        stem = self.recipe.path.stem
+        return self.workspace.root / (name if stem == DEFAULT else f"{stem}-{name}")
 
 
 def _chosen(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-EPOCHS = 10
+EPOCHS = 5
 SEED = 0
 
 
