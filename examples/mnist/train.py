@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -10,8 +11,13 @@ EPOCHS = 5
 SEED = 0
 
 
-def train(path: Path, epochs: int = EPOCHS) -> None:
-    """Train on all 60,000 digits, seeded, and save the compiled model to ``path``."""
+def train(
+    path: Path, epochs: int = EPOCHS, told: Callable[[str], None] = lambda note: None
+) -> None:
+    """Train on all 60,000 digits, seeded, and save the compiled model to ``path``.
+
+    ``told`` gets a note after each epoch.
+    """
     import keras
     import numpy as np
 
@@ -40,10 +46,13 @@ def train(path: Path, epochs: int = EPOCHS) -> None:
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.fit(x, y, batch_size=128, epochs=epochs, verbose=2)
+    said = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: told(f"loss {logs['loss']:.4f}")
+    )
+    model.fit(x, y, batch_size=128, epochs=epochs, verbose=0, callbacks=[said])
     with writing(path) as temporary:
         model.save(temporary)
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "mlp.keras")
+    train(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "mlp.keras", told=print)
