@@ -53,6 +53,9 @@ def writing(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a directory; name a file")
+        if path.exists() and not path.is_file():
+            # A rename would put a file where a device was (/dev/null, as root).
+            raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
         )
@@ -84,6 +87,11 @@ def mapped_os_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             reason = os.strerror(error.errno)
             raise OutputError(f"cannot write {path}: {reason}; choose another place") from error
+        if error.errno == errno.ENOENT and error.filename in map(str, (path, *path.parents)):
+            # Of a folder that we make ourselves: the system lets nobody make one there (/proc).
+            raise OutputError(
+                f"cannot write {path}: no folder can be made there; choose another place"
+            ) from error
         raise
 
 

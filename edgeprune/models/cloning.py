@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras.src.models.functional import Functional
+from keras.src.saving.serialization_lib import SafeModeScope
 
 from edgeprune.errors import ModelError
 from edgeprune.models.names import named_layers, named_weights
@@ -44,7 +45,8 @@ def rebuilt(model: Any, values: Mapping[str, Array] | None = None, edit: Edit | 
     layers = named_layers(model)
     scope = {type(layer).__name__: type(layer) for layer in layers.values() if _custom(layer)}
     try:
-        with keras.saving.custom_object_scope(scope), _uncompiled(layers):
+        # Its code is running here already: a Lambda's trust was settled when the model was loaded.
+        with keras.saving.custom_object_scope(scope), SafeModeScope(False), _uncompiled(layers):
             new = _built(model, {id(layer): name for name, layer in layers.items()}, edit)
     except RecursionError as error:
         raise ModelError(
@@ -81,6 +83,8 @@ def _built(model: Any, names: Mapping[int, str], edit: Edit | None) -> Any:
         config = layer.get_config()
         if edit is not None and id(layer) in names:
             config = dict(edit(names[id(layer)], config))
+        if type(layer) is keras.layers.Lambda:
+            return _same_lambda(layer)
         return type(layer).from_config(config)
 
     def nested(graph: Any) -> Any:
@@ -105,6 +109,18 @@ def _same_input(tensor: Any) -> Any:
         sparse=tensor.sparse,
         name=layer.name,
         optional=getattr(layer, "optional", False),
+    )
+
+
+def _same_lambda(layer: Any) -> Any:
+    """The function itself: its serialised code would lose the names that it refers to."""
+    return keras.layers.Lambda(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=dict(layer.arguments),
+        name=layer.name,
+        dtype=layer.dtype_policy,
     )
 
 
