@@ -1,0 +1,103 @@
+"""The Python API is a contract: its names, its signatures, and that they stay what they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import edgeprune
+
+NOUNS = (
+    "Artifact", "Cut", "Graph", "Group", "Mask", "Measurement", "Member", "Plan", "Result",
+    "Scores", "Target", "EdgepruneError",
+)  # fmt: skip
+SIGNATURES = {
+    "load": "(path, *, trust=False)",
+    "trace": "(model)",
+    "score": "(model, data, method='taylor', loss=None, *, progress=…)",
+    "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
+    "pattern='none', scope='global', exclude=())",
+    "zero": "(model, plan)",
+    "hold": "(plan=None)",
+    "strip": "(model)",
+    "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
+    "threshold=None, channels=None, pattern='none', scope='global', exclude=(), rounds=1, "
+    "schedule='cubic', max_drop=None, recover=('finetune',), epochs=3, learning_rate=0.001, "
+    "batch=128, validation=0.1, seed=0, progress=…)",
+    "export": "(model, path, *, sparse=False, batch=1)",
+    "verify": "(artifact, model, inputs, *, tolerance=0.0001)",
+    "bench": "(artifact, target='host', *, runs=50)",
+    "run": "(recipe, *, progress=…)",
+}
+
+
+def fresh(code: str) -> str:
+    """What ``code`` prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_all_the_names_and_no_others() -> None:
+    assert sorted(edgeprune.__all__) == sorted((*NOUNS, *SIGNATURES))
+    assert set(edgeprune.__all__) <= set(dir(edgeprune))
+    for name in NOUNS:
+        assert isinstance(getattr(edgeprune, name), type), name
+    with pytest.raises(AttributeError, match="prun"):
+        edgeprune.prun  # noqa: B018
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures(name: str) -> None:
+    import inspect
+
+    found = inspect.signature(getattr(edgeprune, name))
+    plain = found.replace(
+        parameters=[
+            each.replace(annotation=inspect.Parameter.empty, default=_shown(each))
+            for each in found.parameters.values()
+        ],
+        return_annotation=inspect.Signature.empty,
+    )
+    assert str(plain) == SIGNATURES[name]
+    for each in found.parameters.values():
+        assert each.annotation is not inspect.Parameter.empty, each.name
+    assert found.return_annotation is not inspect.Signature.empty
+
+
+class _Any:
+    def __repr__(self) -> str:
+        return "…"
+
+
+def _shown(parameter: object) -> object:
+    return _Any() if parameter.name == "progress" else parameter.default  # type: ignore[attr-defined]
+
+
+def test_importing_loads_no_framework_and_little_else() -> None:
+    heavy = ("tensorflow", "keras", "onnx", "onnxruntime", "numpy", "pydantic", "typer", "rich")
+    found = fresh(
+        f"""
+        import sys
+        import edgeprune
+        print([name for name in {heavy!r} if name in sys.modules])
+        edgeprune.Plan, edgeprune.Scores, edgeprune.Graph, edgeprune.EdgepruneError
+        edgeprune.prune, edgeprune.run
+        print([name for name in ("tensorflow", "keras", "onnx") if name in sys.modules])
+        """
+    )
+    assert found.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_the_package_is_typed() -> None:
+    assert (Path(edgeprune.__file__).parent / "py.typed").is_file()
