@@ -24,15 +24,27 @@ _FLOATS = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.
 _LIMIT = 2**31 - 2**20
 
 
-def rebuilt(data: bytes, wanted: Signature) -> bytes:
-    """The converter's file ``data`` with canonical names and a signature.
+def opened(data: bytes) -> Any:
+    """A file in the schema's object form, a ``ModelT``.
 
     Raises:
-        ExportError: the file is over 2 GB, or has other inputs or outputs than the model.
+        ExportError: the file is over 2 GB.
     """
     if len(data) > _LIMIT:
         raise ExportError(f"the file would have {len(data)} bytes; TFLite takes 2 GB")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+def rebuilt(model: Any, wanted: Signature) -> bytes:
+    """The converter's file with canonical names and a signature.
+
+    Args:
+        model: a ``ModelT``; it is changed.
+        wanted: what the file must be to those who run it.
+
+    Raises:
+        ExportError: the file has other inputs or outputs than the model.
+    """
     names = WeightNames(wanted.model)
     for number, graph in enumerate(model.subgraphs):
         graph.name = b"main" if number == 0 else f"graph_{number}".encode()
@@ -41,7 +53,8 @@ def rebuilt(data: bytes, wanted: Signature) -> bytes:
     _sign(model, wanted)
     for index, buffer in enumerate(model.buffers):
         model.buffers[index] = _Aligned(buffer)
-    builder = flatbuffers.Builder(len(data) + 65536)
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + 65536)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

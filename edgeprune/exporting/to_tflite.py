@@ -9,33 +9,42 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from edgeprune.errors import ExportError
+from edgeprune.exporting.mending import mended
+from edgeprune.exporting.padding import padded
 from edgeprune.exporting.quiet import quiet
-from edgeprune.exporting.rebuilding import rebuilt
-from edgeprune.exporting.signatures import signature
+from edgeprune.exporting.rebuilding import opened, rebuilt
+from edgeprune.exporting.signatures import flat, signature
 
 
 def tflite_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
-    """The model as float32 TFLite; ``sparse`` lets the converter encode mostly-zero weights.
+    """The model as float32 TFLite; ``sparse`` lets the converter encode mostly-zero weights,
+    hidden axes padded for its blocks, and replaces what it encodes wrongly.
 
     Raises:
         ExportError: an operator that TFLite has not (named), or any other refusal.
     """
-    wanted = signature(model, batch)
+    wanted = signature(padded(flat(model)) if sparse else model, batch)
     keys = [f"{index:04d}" for index in range(len(wanted.outputs))]
     with quiet() as chatter:
         try:
             # Variables that stay variables end up as READ_VARIABLE: a file without weights.
             live = tf.function(wanted.function(keys), autograph=False)
             frozen = convert_variables_to_constants_v2(live.get_concrete_function(*wanted.specs))
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-            converter.allow_custom_ops = False
-            if sparse:
-                converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-            data = converter.convert()
+            dense = _converted(frozen, sparse=False)
+            encoded = _converted(frozen, sparse=True) if sparse else None
         except Exception as error:
             raise ExportError(_explained(model, error, chatter.tail())) from error
-    return rebuilt(data, wanted)
+    file = opened(dense)
+    return rebuilt(file if encoded is None else mended(opened(encoded), file), wanted)
+
+
+def _converted(frozen: Any, *, sparse: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = False
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    return converter.convert()
 
 
 def _explained(model: Any, error: Exception, said: str) -> str:

@@ -1,0 +1,174 @@
+"""Every sparse tensor of a converted file against the dense conversion of the same function.
+
+The converter encodes a fully connected kernel in blocks of four along an axis that four does not
+divide, and drops the weights of the last, short block: the file loads and answers wrongly. So no
+encoding is believed: each is decoded and compared, and one that is not its tensor is replaced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from edgeprune.exporting.encoding import decoded, encoded_bytes, rows
+
+_DENSIFY = schema.BuiltinOperator.DENSIFY
+_TYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT8: np.int8,
+}
+_OVERHEAD = 512
+"""Bytes that a DENSIFY, its output and the levels of an encoding take, rounded up."""
+
+
+def mended(model: Any, twin: Any) -> Any:
+    """``model`` with what its sparse encodings lost.
+
+    A tensor that does not decode to its twin's values is stored by rows with a DENSIFY in front
+    where that is smaller, else dense; it then runs as fast as a dense one.
+
+    Args:
+        model: the converter's sparse file, a ``ModelT``; it is changed.
+        twin: the dense conversion of the same function.
+
+    Returns:
+        ``model``; or ``twin`` where no tensor stays sparse, or the two are not the same operators
+        in the same order.
+    """
+    if len(model.subgraphs) != len(twin.subgraphs):
+        return twin
+    for graph, other in zip(model.subgraphs, twin.subgraphs, strict=True):
+        sparse = [index for index, tensor in enumerate(graph.tensors) if tensor.sparsity]
+        partners = _partners(model, graph, twin, other) if sparse else {}
+        if partners is None or not partners.keys() >= set(sparse):
+            return twin
+        for index in sparse:
+            partner = other.tensors[partners[index]]
+            if not _same(model, graph.tensors[index], twin, partner):
+                _replace(model, graph, index, np.asarray(twin.buffers[partner.buffer].data))
+    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
+    return model if any(tensor.sparsity for tensor in tensors) else twin
+
+
+def _partners(model: Any, graph: Any, twin: Any, other: Any) -> dict[int, int] | None:
+    """From the tensors that operators read to those that the twin's read in the same place."""
+    plain, makers = _without_densify(model, graph)
+    same, _ = _without_densify(twin, other)
+    if [_code(model, one) for one in plain] != [_code(twin, one) for one in same]:
+        return None
+    partners: dict[int, int] = {}
+    for one, two in zip(plain, same, strict=True):
+        read, other_read = _inputs(one), _inputs(two)
+        if len(read) != len(other_read):
+            return None
+        for index, partner in zip(read, other_read, strict=True):
+            source = makers.get(int(index), int(index))
+            if partners.setdefault(source, int(partner)) != int(partner):
+                return None
+    return partners
+
+
+def _without_densify(model: Any, graph: Any) -> tuple[list[Any], dict[int, int]]:
+    """The other operators, and from what a DENSIFY gives to what it reads."""
+    plain, makers = [], {}
+    for operator in graph.operators or ():
+        if _code(model, operator) == _DENSIFY:
+            makers[int(operator.outputs[0])] = int(operator.inputs[0])
+        else:
+            plain.append(operator)
+    return plain, makers
+
+
+def _inputs(operator: Any) -> Any:
+    return () if operator.inputs is None else operator.inputs
+
+
+def _code(model: Any, operator: Any) -> int:
+    code = model.operatorCodes[operator.opcodeIndex]
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+
+def _same(model: Any, tensor: Any, twin: Any, partner: Any) -> bool:
+    kind = _TYPES.get(tensor.type)
+    shape = tuple(int(size) for size in tensor.shape)
+    whole = twin.buffers[partner.buffer].data
+    if kind is None or partner.type != tensor.type or shape != tuple(partner.shape):
+        return False
+    if whole is None or partner.sparsity:
+        return False
+    data = model.buffers[tensor.buffer].data
+    if data is None or not len(data):
+        # All zeros: the runtime takes a constant without values for one that was never given.
+        return False
+    found = decoded(np.asarray(data, np.uint8).view(kind), shape, tensor.sparsity)
+    wanted = np.asarray(whole, np.uint8).view(kind)
+    return found is not None and bool(np.array_equal(found.ravel(), wanted))
+
+
+def _replace(model: Any, graph: Any, index: int, data: Any) -> None:
+    """Give a tensor these bytes of a dense one, by rows where that is smaller."""
+    tensor = graph.tensors[index]
+    _undensify(model, graph, index)
+    tensor.sparsity = None
+    if tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) > 1:
+        values, sparsity = rows(data.view(np.float32).reshape(tensor.shape))
+        if len(values) and encoded_bytes(values, sparsity) + _OVERHEAD < data.nbytes:
+            tensor.sparsity = sparsity
+            data = values.view(np.uint8)
+            _densify(model, graph, index)
+    held = [entry.buffer for part in model.subgraphs for entry in part.tensors]
+    if held.count(tensor.buffer) > 1:
+        tensor.buffer = len(model.buffers)
+        model.buffers.append(schema.BufferT())
+    model.buffers[tensor.buffer].data = data
+
+
+def _undensify(model: Any, graph: Any, index: int) -> None:
+    """Let those that read a DENSIFY of this tensor read the tensor itself."""
+    kept = []
+    for operator in graph.operators:
+        if _code(model, operator) == _DENSIFY and int(operator.inputs[0]) == index:
+            _redirect(graph, int(operator.outputs[0]), index)
+        else:
+            kept.append(operator)
+    graph.operators = kept
+
+
+def _densify(model: Any, graph: Any, index: int) -> None:
+    """Put one DENSIFY between this tensor and all that read it."""
+    tensor, dense = graph.tensors[index], schema.TensorT()
+    dense.shape, dense.type, dense.name = tensor.shape, tensor.type, tensor.name
+    dense.quantization, dense.hasRank = tensor.quantization, True
+    # Without values: the first buffer of a file is empty by convention.
+    dense.buffer = 0
+    _redirect(graph, index, len(graph.tensors))
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _densify_code(model)
+    operator.inputs = np.asarray([index], np.int32)
+    operator.outputs = np.asarray([len(graph.tensors)], np.int32)
+    graph.tensors.append(dense)
+    graph.operators.insert(0, operator)
+
+
+def _densify_code(model: Any) -> int:
+    for place, code in enumerate(model.operatorCodes):
+        if code.builtinCode == _DENSIFY:
+            return place
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = _DENSIFY
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _redirect(graph: Any, old: int, new: int) -> None:
+    for operator in graph.operators:
+        if operator.inputs is not None:
+            inputs = np.asarray(operator.inputs, np.int32)
+            operator.inputs = np.where(inputs == old, np.int32(new), inputs)
+    if graph.outputs is not None:
+        outputs = np.asarray(graph.outputs, np.int32)
+        graph.outputs = np.where(outputs == old, np.int32(new), outputs)
