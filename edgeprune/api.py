@@ -160,7 +160,7 @@ def prune(
     *,
     loss: Any = None,
     metric: Any = None,
-    method: str = "taylor",
+    method: str | Sequence[str] = "taylor",
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
@@ -174,21 +174,30 @@ def prune(
     epochs: int = 3,
     learning_rate: float = 1e-3,
     batch: int = 128,
+    patience: int | None = None,
+    decay: Literal["none", "cosine"] = "none",
+    rehearsal_epochs: int = 2,
     validation: float = 0.1,
+    calibration_examples: int = 2048,
+    microbatch: int = 32,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> tuple[Any, Plan]:
     """(score → plan → zero → recover) × ``rounds`` → strip, in memory.
 
     Args:
-        model, data, loss, method, sparsity … exclude: as :func:`score` and :func:`plan`.
+        model, data, loss, sparsity … exclude: as :func:`score` and :func:`plan`.
         metric: a Keras metric or its name; the compiled one, else the loss.
+        method: name of the score; of several, a rehearsal of ``rehearsal_epochs`` chooses on the
+            validation split.
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
         max_drop: stop, one round back, when validation lost more than this.
         recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``; none: ``()``.
-        epochs, learning_rate, batch: of the fine-tuning in each round.
-        validation: share of ``data`` set aside by seed for early stopping and ``max_drop``.
+        epochs, learning_rate, batch, patience, decay: of the fine-tuning in each round.
+        validation: share of ``data`` set aside by seed for every decision.
+        calibration_examples: how many of the rest are scored and not trained on (a fifth at most).
+        microbatch: examples whose gradients are averaged before the absolute value.
         seed: of split, order and training.
 
     Returns:
@@ -198,32 +207,35 @@ def prune(
         PlanError: the request cannot be met, or the first round already lost more than
             ``max_drop``.
     """
-    from edgeprune.feeding import as_dataset, split
+    from edgeprune.feeding import as_dataset, parted
     from edgeprune.models import make_task
-    from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings
-    from edgeprune.seeds import derived_seed
+    from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
     from edgeprune.surgery import strip as strip_model
 
     task = make_task(loss, metric, None, None, model=model, base=None)
-    train, held_out = split(as_dataset(data, model), validation, derived_seed(seed, "validation"))
-    loop = Rounds(
-        model,
-        method,
-        Goal(
-            sparsity=sparsity,
-            threshold=threshold,
-            channels=channels,
-            pattern=pattern,
-            scope=scope,
-            exclude=tuple(exclude),
-            rounds=rounds,
-            schedule=schedule,
-            max_drop=max_drop,
-        ),
-        Settings(tuple(recover), epochs=epochs, learning_rate=learning_rate, batch=batch),
-        Material(train, held_out, train, task, seed=seed),
-        progress,
+    train, held_out, calibrate = parted(
+        as_dataset(data, model), validation, calibration_examples, seed
     )
+    goal = Goal(
+        sparsity=sparsity,
+        threshold=threshold,
+        channels=channels,
+        pattern=pattern,
+        scope=scope,
+        exclude=tuple(exclude),
+        rounds=rounds,
+        schedule=schedule,
+        max_drop=max_drop,
+    )
+    settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
+    material = Material(train, held_out, calibrate, task, microbatch, seed)
+    if not isinstance(method, str):
+        method, metrics = rehearse(
+            model, method, goal, settings, material, epochs=rehearsal_epochs, progress=progress
+        )
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
+    loop = Rounds(model, method, goal, settings, material, progress)
     turn = loop.run(
         lambda number, turn: progress.say(
             f"round {number}: {turn.sparsity:.1%} of the connections gone, "

@@ -14,8 +14,9 @@ EdgepruneError                 exit 1
 ├── ExportError                exit 1   a model that cannot become this format
 ├── VerificationError          exit 1   a file that does not do what its model does
 ├── MeasurementError           exit 1   a measurement that could not be made
-├── GateError                  exit 3   a promise of the recipe that is broken
 └── Interrupted                exit 130 Ctrl-C
+
+A broken gate is no error but a result: exit code 3 (:attr:`edgeprune.results.Result.exit_code`).
 
 A message is one line: what, which (layer, file, value), and what to do next.
 """
@@ -99,12 +100,6 @@ class VerificationError(EdgepruneError):
 
 class MeasurementError(EdgepruneError):
     """A measurement that could not be made."""
-
-
-class GateError(EdgepruneError):
-    """A gate of the recipe is broken."""
-
-    exit_code = 3
 
 
 class Interrupted(EdgepruneError):

@@ -99,7 +99,7 @@ def bench(
     target: Annotated[
         str, typer.Option(metavar="NAME", help="A profile: see 'edgeprune targets'.")
     ] = "host",
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = 50,
+    runs: Annotated[int, typer.Option(min=50, help="Timed runs of each file.")] = 50,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of the runtime; else the profile's.")
     ] = None,

@@ -62,7 +62,9 @@ def _python() -> Check:
 
 
 def _machine() -> Check:
-    found = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    mine = getattr(os, "sched_getaffinity", None)
+    cores = len(mine(0)) if mine else os.cpu_count()
+    found = f"{platform.system()} {platform.machine()}, {cores} cores"
     if platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64"):
         return Check("machine", found)
     return Check("machine", found, None, "only Linux on x86-64 and arm64 is tested")

@@ -9,8 +9,10 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.options import (
+    BatchOption,
     Channels,
     Data,
+    DecayOption,
     Epochs,
     Exclude,
     Json,
@@ -20,6 +22,7 @@ from edgeprune.cli.options import (
     Metric,
     Model,
     Out,
+    Patience,
     Pattern,
     PatternOption,
     Rate,
@@ -142,7 +145,10 @@ def prune(
     metric: Metric = None,
     sparsity: Share = None,
     channels: Channels = None,
-    method: MethodOption = Method.taylor,
+    method: Annotated[
+        list[Method] | None,
+        typer.Option(help="How connections are scored; of several, a rehearsal chooses."),
+    ] = None,
     pattern: PatternOption = Pattern.none,
     scope: ScopeOption = Scope.whole,
     exclude: Exclude = None,
@@ -150,8 +156,19 @@ def prune(
     schedule: Annotated[
         Schedule, typer.Option(help="How the rounds approach the goal.")
     ] = Schedule.cubic,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Stop, a round back, when validation lost more."),
+    ] = None,
+    recover: Annotated[
+        list[Recovery] | None, typer.Option(help="Steps after each round, in order.")
+    ] = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
+    patience: Patience = None,
+    decay: DecayOption = None,
+    batch: BatchOption = None,
+    rehearsal_epochs: Annotated[int, typer.Option(min=1, help="Of a rehearsal.")] = 2,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Keep the plan here too.")
     ] = None,
@@ -173,13 +190,24 @@ def prune(
         progress=session.progress,
         sparsity=sparsity,
         channels=channels,
-        method=method.value,
+        method=_chosen(method),
         pattern=pattern.value,
         scope=scope.value,
         exclude=tuple(exclude or ()),
         rounds=rounds,
         schedule=schedule.value,
-        **gathered({"epochs": epochs, "learning_rate": learning_rate}),
+        max_drop=max_drop,
+        rehearsal_epochs=rehearsal_epochs,
+        **gathered(
+            {
+                "recover": tuple(step.value for step in recover) if recover else None,
+                "epochs": epochs,
+                "learning_rate": learning_rate,
+                "patience": patience,
+                "decay": decay.value if decay else None,
+                "batch": batch,
+            }
+        ),
     )
     _tell(session, json, facts, _smaller(facts))
 
@@ -216,12 +244,11 @@ def recover(
         typer.Option("--plan", metavar="FILE", help="Hold its zeros; else all that are zero now."),
     ] = None,
     method: Annotated[Recovery, typer.Option(help="What to do.")] = Recovery.finetune,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs.")] = 3,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam.")] = 1e-3,
-    patience: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without a gain.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 128,
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    patience: Patience = None,
+    decay: DecayOption = None,
+    batch: BatchOption = None,
     seed: Seed = 0,
     threads: Threads = 2,
     trust_model: Trust = False,
@@ -235,8 +262,9 @@ def recover(
 
     settings: dict[str, Any] = {}
     if method is Recovery.finetune:
-        settings = {"epochs": epochs, "learning_rate": learning_rate}
-        settings |= {"patience": patience, "batch_size": batch}
+        settings = {"epochs": epochs or 3, "learning_rate": learning_rate or 1e-3}
+        settings |= gathered({"patience": patience, "batch_size": batch})
+        settings |= {"decay": decay.value} if decay else {}
     facts = verbs.recover_file(
         verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
         out,
@@ -252,6 +280,12 @@ def recover(
             f"{facts['validation_examples']:,} examples set aside"
         )
     _tell(session, json, facts, line)
+
+
+def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
+    """One score by name, or several for a rehearsal."""
+    names = tuple(dict.fromkeys(method.value for method in methods or [Method.taylor]))
+    return names[0] if len(names) == 1 else names
 
 
 def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> None:

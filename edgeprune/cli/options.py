@@ -60,6 +60,11 @@ class Schedule(StrEnum):
     constant = "constant"
 
 
+class Decay(StrEnum):
+    none = "none"
+    cosine = "cosine"
+
+
 class Recovery(StrEnum):
     finetune = "finetune"
     batchnorm = "batchnorm"
@@ -79,6 +84,13 @@ ScopeOption = Annotated[Scope, typer.Option(help="Compare all weights together, 
 MethodOption = Annotated[Method, typer.Option(help="How connections are scored.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning a round.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="Of Adam.")]
+Patience = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many epochs without a gain.")
+]
+DecayOption = Annotated[
+    Decay | None, typer.Option("--decay", help="How the learning rate falls over the epochs.")
+]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Examples per step.")]
 
 
 def gathered(options: typing.Mapping[str, Any]) -> dict[str, Any]:

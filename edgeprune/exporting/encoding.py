@@ -106,10 +106,12 @@ def rows(dense: Array) -> tuple[Array, Any]:
 
 
 def encoded_bytes(values: Array, sparsity: Any) -> int:
-    """Bytes of the values, segments and indices of what :func:`rows` gave."""
-    last = sparsity.dimMetadata[-1]
-    indices = (last.arraySegments.values, last.arrayIndices.values)
-    return int(values.nbytes + sum(vector.nbytes for vector in indices))
+    """Bytes of the stored values and of all segments and indices of their encoding."""
+    levels = [level for level in sparsity.dimMetadata if level.format == _CSR]
+    vectors = [
+        part.values for level in levels for part in (level.arraySegments, level.arrayIndices)
+    ]
+    return int(values.nbytes + sum(np.asarray(vector).nbytes for vector in vectors))
 
 
 def _level(size: int) -> Any:

@@ -3,6 +3,9 @@
 The converter encodes a fully connected kernel in blocks of four along an axis that four does not
 divide, and drops the weights of the last, short block: the file loads and answers wrongly. So no
 encoding is believed: each is decoded and compared, and one that is not its tensor is replaced.
+
+It also takes blocks for scattered zeros as soon as most blocks are empty, where rows are smaller:
+95 % scattered zeros of a 512×512 kernel are 2.6 times the bytes in blocks. There rows are taken.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ _TYPES = {
     schema.TensorType.FLOAT16: np.float16,
     schema.TensorType.INT8: np.int8,
 }
+_DIRECT = 0.03
+"""Density up to which rows are read by the kernel itself, without DENSIFY: measured with LiteRT
+2.3 the same kernel in rows and in blocks takes 16.3 and 18.3 µs at 3 % (x86), 28.1 and 30.8 µs at
+5 %, where it needs more instructions than a dense one on ARM."""
 _OVERHEAD = 512
 """Bytes that a DENSIFY, its output and the levels of an encoding take, rounded up."""
 
@@ -47,8 +54,11 @@ def mended(model: Any, twin: Any) -> Any:
             return twin
         for index in sparse:
             partner = other.tensors[partners[index]]
+            whole = np.asarray(twin.buffers[partner.buffer].data)
             if not _same(model, graph.tensors[index], twin, partner):
-                _replace(model, graph, index, np.asarray(twin.buffers[partner.buffer].data))
+                _replace(model, graph, index, whole)
+            elif _smaller_by_rows(model, graph.tensors[index], whole):
+                _replace(model, graph, index, whole, direct=True)
     tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
     return model if any(tensor.sparsity for tensor in tensors) else twin
 
@@ -108,8 +118,21 @@ def _same(model: Any, tensor: Any, twin: Any, partner: Any) -> bool:
     return found is not None and bool(np.array_equal(found.ravel(), wanted))
 
 
-def _replace(model: Any, graph: Any, index: int, data: Any) -> None:
-    """Give a tensor these bytes of a dense one, by rows where that is smaller."""
+def _smaller_by_rows(model: Any, tensor: Any, whole: Any) -> bool:
+    """Whether blocks hold so many zeros that rows would take fewer bytes."""
+    blocked = tensor.sparsity.blockMap
+    if tensor.type != schema.TensorType.FLOAT32 or blocked is None or not len(blocked):
+        return False
+    stored = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    values, sparsity = rows(whole.view(np.float32).reshape(tensor.shape))
+    return encoded_bytes(values, sparsity) + _OVERHEAD < encoded_bytes(stored, tensor.sparsity)
+
+
+def _replace(model: Any, graph: Any, index: int, data: Any, *, direct: bool = False) -> None:
+    """Give a tensor these bytes of a dense one, by rows where that is smaller.
+
+    ``direct``: its reader has a sparse kernel, and reads few values (:data:`_DIRECT`) by itself.
+    """
     tensor = graph.tensors[index]
     _undensify(model, graph, index)
     tensor.sparsity = None
@@ -117,8 +140,9 @@ def _replace(model: Any, graph: Any, index: int, data: Any) -> None:
         values, sparsity = rows(data.view(np.float32).reshape(tensor.shape))
         if len(values) and encoded_bytes(values, sparsity) + _OVERHEAD < data.nbytes:
             tensor.sparsity = sparsity
+            if not direct or len(values) > _DIRECT * data.nbytes / values.itemsize:
+                _densify(model, graph, index)
             data = values.view(np.uint8)
-            _densify(model, graph, index)
     held = [entry.buffer for part in model.subgraphs for entry in part.tensors]
     if held.count(tensor.buffer) > 1:
         tensor.buffer = len(model.buffers)

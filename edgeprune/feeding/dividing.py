@@ -57,15 +57,13 @@ def roles(recipe: Recipe, model: Any) -> Roles:
     train = _opened(recipe, "train", model)
     digests = {"train": train.digest}
     notes: list[str] = []
-    rest, validation = split(train, recipe.data.validation, derived_seed(recipe.seed, "validation"))
+    rest, validation = _validation(train, recipe.data.validation, recipe.seed)
     notes.append(
         f"validation: {validation.examples} of {train.examples} examples, split by seed from train"
     )
     if recipe.data.calibrate is None:
-        # A fifth at most, so that little data is left to train on, but what verification needs.
-        count = min(recipe.data.calibration_examples, max(VERIFIED, rest.examples // 5))
         before = rest.examples
-        rest, calibrate = split_count(rest, count, derived_seed(recipe.seed, "calibrate"))
+        rest, calibrate = _calibration(rest, recipe.data.calibration_examples, recipe.seed)
         notes.append(
             f"calibrate: {calibrate.examples} of the other {before}, split by seed from train "
             "(the recipe names none)"
@@ -81,6 +79,26 @@ def roles(recipe: Recipe, model: Any) -> Roles:
         by_class = class_weights_of(rest, weights, width if width > 1 else 2)
         rest, calibrate = weighted(rest, by_class), weighted(calibrate, by_class)
     return Roles(rest, validation, calibrate, _once(recipe, model, digests), tuple(notes), digests)
+
+
+def parted(
+    data: Dataset, validation: float, calibration_examples: int, seed: int
+) -> tuple[Dataset, Dataset, Dataset]:
+    """``data`` of one role as training, validation and calibration data, split by seed; as
+    :func:`roles` splits where the recipe names no calibration data."""
+    rest, held_out = _validation(data, validation, seed)
+    rest, calibrate = _calibration(rest, calibration_examples, seed)
+    return rest, held_out, calibrate
+
+
+def _validation(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    return split(data, share, derived_seed(seed, "validation"))
+
+
+def _calibration(data: Dataset, most: int, seed: int) -> tuple[Dataset, Dataset]:
+    # A fifth at most, so that little data is left to train on, but what verification needs.
+    count = min(most, max(VERIFIED, data.examples // 5))
+    return split_count(data, count, derived_seed(seed, "calibrate"))
 
 
 def _opened(recipe: Recipe, role: str, model: Any) -> Dataset:

@@ -17,13 +17,18 @@ Arrays = tuple[Array, ...]
 
 def inputs_of(model: Any) -> tuple[Port, ...]:
     """The inputs of a Keras model, -1 where a size is free; empty where it was never built."""
-    return tuple(_port(tensor, tensor.name) for tensor in _tensors(model, "inputs"))
+    return _ports(model, "inputs")
 
 
 def outputs_of(model: Any) -> tuple[Port, ...]:
-    """The outputs of a Keras model, by the name of the layer that makes each."""
+    """The outputs of a Keras model, as :func:`inputs_of`."""
+    return _ports(model, "outputs")
+
+
+def _ports(model: Any, kind: str) -> tuple[Port, ...]:
+    """By the name of the layer that makes each: a tensor's own changes when a model is saved."""
     found = []
-    for tensor in _tensors(model, "outputs"):
+    for tensor in _tensors(model, kind):
         history = getattr(tensor, "_keras_history", None)
         found.append(_port(tensor, history.operation.name if history else tensor.name))
     return tuple(found)

@@ -54,8 +54,11 @@ def flat(value: Any, names: Sequence[str]) -> tuple[Any, ...]:
 
 
 def input_names(model: Any) -> list[str]:
-    """Names of the model's inputs, in order; empty for a model that has none (subclassed)."""
-    return [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+    """Names of the model's inputs, in order; empty for a model that has none (subclassed).
+
+    They are the names of the input layers: a tensor's own changes when its model is saved.
+    """
+    return [tensor._keras_history.operation.name for tensor in getattr(model, "inputs", None) or ()]
 
 
 def output_names(model: Any) -> list[str]:

@@ -72,7 +72,9 @@ class Table:
         recipe, formats = self.recipe, self.recipe.export.formats
         befores = before_variants(formats)
         data = self._data("train")
-        self._add("check", {**data, "task": self.inputs.task_identity()}, TRAINING)
+        self._add(
+            "check", {**data, **self._calibrate(), "task": self.inputs.task_identity()}, TRAINING
+        )
         for variant in befores:
             self._files("before", variant, after=())
         last = self._prune(data)

@@ -186,7 +186,7 @@ class Prune(Strict):
         "validation split.",
     )
     sparsity: Share | None = Field(default=None, description="Share of kernel weights to remove.")
-    threshold: Annotated[float, Field(ge=0)] | None = Field(
+    threshold: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Remove every connection that scores below."
     )
     channels: Share | None = Field(

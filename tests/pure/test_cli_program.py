@@ -204,7 +204,6 @@ def test_ctrl_c_is_one_line_and_130(tmp_path: Path) -> None:
     ("what", "code", "line"),
     [
         ("__import__('edgeprune.errors').errors.ExportError('no')", 1, "edgeprune: no"),
-        ("__import__('edgeprune.errors').errors.GateError('no')", 3, "edgeprune: no"),
         ("__import__('edgeprune.errors').errors.RecipeError(['a', 'b'])", 2, "edgeprune: b"),
         ("OSError(28, 'No space left on device', 'f')", 1, "no space left"),
         ("FileNotFoundError(2, 'No such file', 'absent.npz')", 2, "absent.npz: No such file"),
