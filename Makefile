@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-fast nightly lint format release lock lowest \
-	test-lowest bench wheel clean
+.PHONY: help setup demo test test-pure nightly lint format release lock \
+	test-lowest bench bench-fashion wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,7 +49,7 @@ format: setup ## write it as ruff would
 	$(BIN)/ruff format .
 
 bench: setup ## the claims of speed, asserted (x86-64)
-	$(BIN)/python -m benchmarks.speed
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.speed
 
 bench-fashion: setup ## the demo's three roads on Fashion-MNIST
 	$(BIN)/python -m benchmarks.fashion

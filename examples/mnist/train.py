@@ -12,9 +12,12 @@ SEED = 0
 
 
 def train(
-    path: Path, epochs: int = EPOCHS, told: Callable[[str], None] = lambda note: None
+    path: Path,
+    epochs: int = EPOCHS,
+    told: Callable[[str], None] = lambda note: None,
+    data: Path = HERE / "mnist.npz",
 ) -> None:
-    """Train on all 60,000 digits, seeded, and save the compiled model to ``path``.
+    """Train on all 60,000 images of ``data``, seeded, and save the compiled model to ``path``.
 
     ``told`` gets a note after each epoch.
     """
@@ -26,7 +29,7 @@ def train(
 
     set_up(threads=2)
     keras.utils.set_random_seed(SEED)
-    with np.load(HERE / "mnist.npz", allow_pickle=False) as file:
+    with np.load(data, allow_pickle=False) as file:
         x = file["x_train"].astype("float32") / 255
         y = file["y_train"].astype("int32")
     layers = keras.layers

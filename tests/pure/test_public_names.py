@@ -27,7 +27,8 @@ SIGNATURES = {
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), rounds=1, "
     "schedule='cubic', max_drop=None, recover=('finetune',), epochs=3, learning_rate=0.001, "
-    "batch=128, validation=0.1, seed=0, progress=…)",
+    "batch=128, patience=None, decay='none', rehearsal_epochs=2, validation=0.1, "
+    "calibration_examples=2048, microbatch=32, seed=0, progress=…)",
     "export": "(model, path, *, sparse=False, batch=1)",
     "verify": "(artifact, model, inputs, *, tolerance=0.0001)",
     "bench": "(artifact, target='host', *, runs=50)",
