@@ -8,6 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeprune.models.engine import set_up
+
+# Before any test uses TensorFlow: a run needs the threads of its recipe, whichever test came first.
+set_up(threads=2)
+
 RECIPE = """\
 schema = 1
 model = "model.keras"
@@ -60,9 +65,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``model.keras``, ``data.npz`` and ``edgeprune.toml``."""
     import keras
 
-    from edgeprune.models.engine import set_up
-
-    set_up(threads=2)
     folder = tmp_path_factory.mktemp("trained")
     x, y = blobs(1, 480)
     x_test, y_test = blobs(2, 200)
