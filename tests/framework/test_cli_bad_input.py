@@ -267,6 +267,16 @@ def test_a_score_of_a_loss_that_is_nan(program: Program, project: Path) -> None:
     refused(program, project, asked, 1, "loss")
 
 
+def test_a_metric_that_is_nan_is_said_before_training(program: Program, project: Path) -> None:
+    (project / "judges.py").write_text(
+        "def nan(y, p):\n    import keras\n    return keras.ops.log(keras.ops.sum(p, -1) - 9)\n"
+    )
+    sets = ("--set", "task.metric=judges:nan", "--set", "task.higher_is_better=true")
+    line = refused(program, project, ("run", "edgeprune.toml", *sets), 1, "nan", "scaling")
+    assert "from_logits" in line
+    assert not (project / ".edgeprune" / "stages" / "round-1").exists()
+
+
 # -- recipes -------------------------------------------------------------------------------------
 
 
@@ -366,6 +376,36 @@ def test_an_output_directory_that_cannot_be_written(
         for name in ("s.keras", "s.h5"):
             asked = ("strip", "model.keras", "-o", f"{output}/{name}")
             refused(program, project, asked, 1, "cannot write", f"{output}/{name}")
+    asked = ("run", "edgeprune.toml", *SHORT, "--depfile", f"{frozen}/make.d")
+    got, _, err = program(project, *asked, "-q")
+    assert got == 1 and err.count("\n") == 1 and f"{frozen}/make.d" in err
+
+
+def test_a_build_directory_that_cannot_be_written(
+    program: Program, trained: Path, tmp_path: Path
+) -> None:
+    where = tmp_path / "frozen"
+    done = mounted(where, "-t", "tmpfs", "-o", "size=1m", "none")
+    try:
+        for file in trained.iterdir():
+            shutil.copy(file, where)
+        subprocess.run(["mount", "-o", "remount,ro", str(where)], check=True)
+        for more in ((), ("--quick",)):
+            asked = ("run", where / "edgeprune.toml", *more)
+            refused(program, tmp_path, asked, 1, "cannot write", ".edgeprune")
+    finally:
+        done()
+
+
+def test_a_disk_full_at_the_release(program: Program, project: Path, tiny: Path) -> None:
+    _fill(tiny)
+    asked = ("run", "edgeprune.toml", "--set", f"output={tiny}/dist", *SHORT)
+    refused(program, project, asked, 1, "no space left", f"{tiny}/dist")
+    assert {path.name for path in tiny.rglob("*")} <= {"filler", "dist"}
+    subprocess.run(["mount", "-o", "remount,size=8m", str(tiny)], check=True)
+    code, _, err = program(project, *asked, "-q")
+    assert code == 0, err
+    assert {path.name for path in (tiny / "dist").iterdir()} == {"host"}
 
 
 @pytest.mark.parametrize(
