@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LATER = {"packaging"}
+"""Of the lower ring, what another library in it asks for in a later version."""
 
 
 def made(folder: Path, *arguments: str, path: str | None = None) -> tuple[int, str]:
@@ -107,6 +109,8 @@ def test_the_lowest_lock_is_at_the_declared_bounds() -> None:
     lock = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", _lowest(), re.M))
     for requirement in project["dependencies"]:
         name, bound = re.match(r"([a-z0-9-]+)>=([^,]+)", requirement).groups()  # type: ignore[union-attr]
+        if name in LATER:
+            continue
         # A release that was withdrawn has its first patch in its place.
         assert f"{lock[name]}.0.0.".startswith(f"{bound}."), requirement
     assert project["requires-python"] == ">=3.11,<3.14"
