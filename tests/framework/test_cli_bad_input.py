@@ -277,6 +277,38 @@ def test_a_metric_that_is_nan_is_said_before_training(program: Program, project:
     assert not (project / ".edgeprune" / "stages" / "round-1").exists()
 
 
+ODD = """
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("mine")
+class Odd(keras.layers.Layer):
+    def call(self, x):
+        y = tf.numpy_function(lambda a: a, [x], tf.float32)
+        return tf.ensure_shape(y, (None, 8))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def net():
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((12,)), layers.Dense(8), Odd(), layers.Dense(3, activation="softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def test_what_cannot_be_exported_fails_before_training(program: Program, project: Path) -> None:
+    (project / "odd.py").write_text(ODD)
+    asked = ("run", "edgeprune.toml", "--set", "model=odd:net")
+    refused(program, project, asked, 1, "PyFunc")
+    assert not (project / ".edgeprune" / "stages" / "round-1").exists()
+
+
 # -- recipes -------------------------------------------------------------------------------------
 
 
