@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import RecipeError
-from edgeprune.files import nearest, write_bytes, write_json
+from edgeprune.files import nearest, write_bytes, write_json, writing
 from edgeprune.measurements import Measurement
 from edgeprune.pipeline.depfiles import depfile_text
 from edgeprune.pipeline.inputs import Inputs, InputsChanged
@@ -85,6 +85,7 @@ def run(
         recipe = Recipe.load(recipe, sets)
     road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=progress)
     with road.workspace.lock(wait=wait):
+        road.check_output()
         result = road.run()
         if depfile is not None:
             goals = [road.released(target) / "manifest.json" for target in road.targets]
@@ -150,6 +151,22 @@ class _Road:
             )
             for step in self._steps()
         ]
+
+    def check_output(self) -> None:
+        """Fail now, not after the training, where the release could not be written.
+
+        Raises:
+            OutputError: the output folder cannot be made or written.
+        """
+        if self.quick:
+            return
+        folder = self.recipe.resolve(self.recipe.output)
+        made = not folder.exists()
+        with writing(folder / ".probe") as temporary:
+            temporary.touch()
+        (folder / ".probe").unlink()
+        if made:
+            folder.rmdir()
 
     def released(self, target: Target) -> Path:
         """Where the files of a target go."""
