@@ -86,6 +86,7 @@ def run(
     road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=progress)
     with road.workspace.lock(wait=wait):
         road.check_output()
+        road.foretell()
         result = road.run()
         if depfile is not None:
             goals = [road.released(target) / "manifest.json" for target in road.targets]
@@ -167,6 +168,19 @@ class _Road:
         (folder / ".probe").unlink()
         if made:
             folder.rmdir()
+
+    def foretell(self) -> None:
+        """Say now which gates no run on this machine can evaluate."""
+        from edgeprune.benchmarking import unreachable
+
+        for target in self.targets:
+            gates, reason = self.recipe.gates_for(target.name), unreachable(target)
+            if gates.max_latency_ms is not None and reason is not None:
+                outcome = {
+                    "break": 'it will count as broken (unmeasured = "allow" accepts it)',
+                    "allow": 'unmeasured = "allow" accepts it',
+                }[gates.unmeasured]
+                self.progress.say(f"note: max_latency_ms cannot be judged: {reason}; {outcome}")
 
     def released(self, target: Target) -> Path:
         """Where the files of a target go."""

@@ -237,7 +237,9 @@ class Work:
             facts["note"] = str(error)
         else:
             for (role, variant), measurement in zip(files, measured, strict=True):
-                facts["files"][f"{role}-{variant}"] = measurement.facts()
+                # Before and after, the files have one name: say which this is.
+                measured_file = {**measurement.facts(), "file": f"{role} {variant}"}
+                facts["files"][f"{role}-{variant}"] = measured_file
         write_json(folder / "bench.json", facts)
 
     # -- what the stages share ----------------------------------------------------------------
