@@ -50,7 +50,7 @@ def trace(model: Any) -> Graph:
 
 def score(
     model: Any,
-    data: Any,
+    data: Any = None,
     method: str = "taylor",
     loss: Any = None,
     *,
@@ -60,27 +60,21 @@ def score(
 
     Args:
         model: a Keras model.
-        data: see the module; batches count by their number of examples.
+        data: see the module; batches count by their number of examples. ``"magnitude"`` needs
+            neither data nor loss.
         method: ``"taylor"``, ``"gradient"`` or ``"magnitude"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
 
     Raises:
-        PlanError: no such method.
         DataError: data that does not fit.
-        InputError: no loss given and none compiled.
+        InputError: no such method, no data, or no loss given and none compiled.
         TrainingError: the loss is not a finite number.
     """
     from edgeprune.feeding import as_batches
-    from edgeprune.models import make_objective
     from edgeprune.scoring import score_model
 
-    return score_model(
-        model,
-        as_batches(data),
-        method=method,
-        loss=make_objective(loss, model=model),
-        progress=progress,
-    )
+    batches = None if data is None else as_batches(data, model=model)
+    return score_model(model, batches, method=method, loss=loss, progress=progress)
 
 
 def plan(
@@ -143,8 +137,9 @@ def hold(plan: Plan | None = None) -> Any:
     become. Without: every kernel element that is exactly zero when training begins.
     """
     from edgeprune.recovery import hold as hold_zeros
+    from edgeprune.surgery import trace as trace_model
 
-    return hold_zeros(plan)
+    return hold_zeros(plan, trace=trace_model)
 
 
 def strip(model: Any) -> Any:
@@ -244,7 +239,8 @@ def prune(
     )
     if turn is None:
         raise PlanError(
-            f"the first round lost more than max_drop = {max_drop}: ask for less, or more rounds"
+            "the first round lost more than max_drop, or its metric is no number: ask for less, "
+            "or more rounds"
         )
     return strip_model(turn.model), turn.plan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,6 +101,28 @@ class Graph:
     def facts(self) -> dict[str, Any]:
         """What ``inspect --groups --json`` prints."""
         return {"model": self.model, "groups": [group.facts() for group in self.groups]}
+
+    def zeros_of(
+        self, cuts: Mapping[str, npt.NDArray[np.int32]], shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, npt.NDArray[np.bool_]]:
+        """By weight, True where cutting channels writes a zero; only weights of ``shapes``.
+
+        Args:
+            cuts: by group, the channels.
+            shapes: by weight.
+
+        Raises:
+            KeyError: no such group.
+        """
+        found: dict[str, npt.NDArray[np.bool_]] = {}
+        for name, drop in cuts.items():
+            for member in self[name].members:
+                if member.weight not in shapes or member.role == "follows":
+                    continue
+                shape = shapes[member.weight]
+                zeros = found.setdefault(member.weight, np.zeros(shape, bool))
+                np.moveaxis(zeros, member.axis, 0)[np.isin(member.channel, drop)] = True
+        return found
 
     @property
     def free(self) -> tuple[Group, ...]:

@@ -47,23 +47,6 @@ def channel_scores(scores: Scores, group: Group) -> Floats:
     return total[:-1]
 
 
-def zeros_of(
-    graph: Graph, cuts: Mapping[str, Ints], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """By weight, True where cutting ``cuts`` writes a zero; only weights of ``shapes``."""
-    found: dict[str, npt.NDArray[np.bool_]] = {}
-    for name, drop in cuts.items():
-        for member in graph[name].members:
-            if member.weight not in shapes or member.role == "follows":
-                continue
-            shape = shapes[member.weight]
-            zeros = found.setdefault(member.weight, np.zeros(shape, bool))
-            place: list[slice | npt.NDArray[np.bool_]] = [slice(None)] * len(shape)
-            place[member.axis] = np.isin(member.channel, drop)
-            zeros[tuple(place)] = True
-    return found
-
-
 def choose_channels(
     scores: Scores,
     graph: Graph,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
-from edgeprune.planning.cutting import choose_channels, zeros_of
+from edgeprune.planning.cutting import choose_channels
 from edgeprune.planning.excluding import excluded
 from edgeprune.planning.masking import (
     BLOCK,
@@ -179,7 +179,7 @@ def _gone_before(
 ) -> dict[str, Bools]:
     """By weight, True where a zero stands before this plan's masks."""
     shapes = {name: value.shape for name, value in scores.weights.items()}
-    gone = zeros_of(graph, cuts, shapes) if graph is not None else {}
+    gone = graph.zeros_of(cuts, shapes) if graph is not None else {}
     for mask in within.masks if within else ():
         if shapes.get(mask.weight) != mask.keep.shape:
             raise PlanError(f"the plan so far masks {mask.weight!r}, which these scores lack")

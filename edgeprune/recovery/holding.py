@@ -11,16 +11,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from edgeprune.graphs import Graph
 from edgeprune.plans import Plan
 from edgeprune.recovery.zeros import Held, exact_zeros, planned_zeros, write_zeros
 
 
-def hold(plan: Plan | None = None) -> Any:
+def hold(plan: Plan | None = None, *, trace: Callable[[Any], Graph] | None = None) -> Any:
     """A callback for ``model.fit(…, callbacks=[hold(plan)])`` that keeps zeros at zero.
 
-    ``hold(plan)`` holds what the plan masks, whatever the values have become, and the zeros of its
-    cuts; it fits the model that the plan was made for (same architecture). ``hold()`` holds every
-    kernel element that is exactly zero when training begins, on any model, stripped ones too.
+    ``hold(plan)`` holds what the plan masks and cuts, whatever the values have become; it fits the
+    model that the plan was made for (same architecture). Which weights a cut takes ``trace`` tells
+    (``edgeprune.hold`` passes that of :mod:`edgeprune.surgery`); without it the cuts must have been
+    carried out, and their zeros are held. ``hold()`` holds every kernel element that is exactly
+    zero when training begins, on any model, stripped ones too.
 
     Any optimiser, weight decay, ``use_ema``, ``steps_per_execution``, ``jit_compile``; its place
     among other callbacks does not matter. In a training loop of one's own::
@@ -30,10 +33,10 @@ def hold(plan: Plan | None = None) -> Any:
         holding.on_train_batch_end(step)               # and holding.on_train_end() at the end
 
     Raises:
-        PlanError: (when training begins) the plan is of another model, or its cuts are not carried
-            out in this one.
+        PlanError: (when training begins) the plan is of another model, or, without ``trace``, its
+            cuts are not carried out in this one.
     """
-    return _Hold(plan)
+    return _Hold(plan, trace)
 
 
 class _Hold(keras.callbacks.Callback):
@@ -47,9 +50,10 @@ class _Hold(keras.callbacks.Callback):
     overwrites the weights with those averages.
     """
 
-    def __init__(self, plan: Plan | None) -> None:
+    def __init__(self, plan: Plan | None, trace: Callable[[Any], Graph] | None) -> None:
         super().__init__()
         self._plan = plan
+        self._trace = trace
         self._held: list[Held] = []
         self._constraints: list[tuple[Any, Any]] = []
         self._pass: Callable[[], None] | None = None
@@ -57,7 +61,7 @@ class _Hold(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
         self._release()  # a training that was broken off never told us its end
-        self._held = exact_zeros(model) if self._plan is None else planned_zeros(model, self._plan)
+        self._held = self._found(model)
         self._pass = None
         write_zeros(self._held)
         for item in self._held:
@@ -78,6 +82,12 @@ class _Hold(keras.callbacks.Callback):
         write_zeros(self._held)
         self._release()
         self._retrace()
+
+    def _found(self, model: Any) -> list[Held]:
+        if self._plan is None:
+            return exact_zeros(model)
+        traced = self._trace(model) if self._trace is not None and self._plan.cuts else None
+        return planned_zeros(model, self._plan, traced)
 
     def _write(self) -> None:
         write_zeros(self._held)

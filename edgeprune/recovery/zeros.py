@@ -12,7 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgeprune.errors import PlanError
-from edgeprune.models import architecture_digest, kernels, named_layers
+from edgeprune.graphs import Graph
+from edgeprune.models import architecture_digest, kernels, named_layers, named_weights
 from edgeprune.plans import Plan
 
 Bools = npt.NDArray[np.bool_]
@@ -20,10 +21,10 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """One kernel with zeros.
+    """One weight with zeros.
 
     Attributes:
-        name: of the kernel.
+        name: of the weight.
         variable: the Keras variable.
         keep: bool tensor in its shape; False is zero for good.
     """
@@ -42,17 +43,18 @@ def exact_zeros(model: Any) -> list[Held]:
     return _as_held(model, {name: _value(kernel.variable) != 0 for name, kernel in _floats(model)})
 
 
-def planned_zeros(model: Any, plan: Plan) -> list[Held]:
-    """The zeros of a plan's masks, and where it cuts, every kernel element that is zero now.
+def planned_zeros(model: Any, plan: Plan, graph: Graph | None = None) -> list[Held]:
+    """The zeros of a plan's masks and cuts, whatever the values are now.
 
-    A plan names channels by group, and only surgery knows which weights those are, so the zeros
-    that ``zero(model, plan)`` wrote are what is held. Kernels are enough: where every weight that
+    A plan names channels by group, and only the model's graph knows which weights those are.
+    Without it every kernel element that is zero now is held where the plan cuts, which is what
+    ``zero(model, plan)`` wrote. Kernels are enough then: where every weight that
     reads a channel is zero, the gradient of every weight that makes it, biases and normalisation
     included, is exactly zero, and no optimiser moves a zero with a zero gradient.
 
     Raises:
-        PlanError: the plan is of another architecture, or its cuts are not carried out in the
-            model.
+        PlanError: the plan is of another architecture, or, without a graph, its cuts are not
+            carried out in the model.
     """
     if plan.model != architecture_digest(model):
         raise PlanError(
@@ -64,12 +66,29 @@ def planned_zeros(model: Any, plan: Plan) -> list[Held]:
     for name, keep in found.items():
         if name not in known or tuple(known[name].variable.shape) != keep.shape:
             raise PlanError(f"the plan masks {name!r}, which this model lacks in that shape")
+    if plan.cuts and graph is not None:
+        return merged(_as_held(model, found), _cut_zeros(model, plan, graph))
     if plan.cuts:
         _check_cuts(model, plan)
         for name, kernel in known.items():
             there = _value(kernel.variable) != 0
             found[name] = found[name] & there if name in found else there
     return _as_held(model, found)
+
+
+def _cut_zeros(model: Any, plan: Plan, graph: Graph) -> list[Held]:
+    """What cuts write zeros into, biases and normalisation included."""
+    for cut in plan.cuts:
+        if cut.group not in graph:
+            raise PlanError(f"the plan cuts group {cut.group!r}, which this model has not")
+    weights = {
+        name: variable
+        for name, variable in named_weights(model).items()
+        if tf.as_dtype(variable.dtype).is_floating
+    }
+    shapes = {name: tuple(variable.shape) for name, variable in weights.items()}
+    gone = graph.zeros_of({cut.group: cut.drop for cut in plan.cuts}, shapes)
+    return [Held(name, weights[name], tf.constant(~zeros)) for name, zeros in gone.items()]
 
 
 def merged(first: Sequence[Held], second: Sequence[Held]) -> list[Held]:
