@@ -89,11 +89,12 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of score, plan, zero, recover; the metric is the validation split's."""
+    """One turn of score, plan, zero, recover; the metric is the validation split's, ``None`` where
+    it was no finite number."""
 
     number: int
     sparsity: float
-    metric: float
+    metric: float | None
     note: str = ""
 
 
@@ -144,8 +145,8 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 where a gate is broken."""
-        return 3 if self.broken else 0
+        """0, or 3 where a gate is broken or a target got nothing."""
+        return 3 if self.broken or self.held else 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; :meth:`from_json` reads them."""

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 
-from edgeprune.recipes import Gates
+from edgeprune.recipes import Gates, Recipe
 from edgeprune.results import Row, Verdict
+from edgeprune.targets import Target
+
+ROUNDING = 4 * 2.0**-23
+"""Relative: metrics come as float32, and a difference of two carries the rounding of both."""
+EXACT = 1e-12
+"""Absolute, for shares of whole counts in double precision: 1 - 0.9 is below 0.1."""
+
+
+def beyond(drop: float, limit: float, scale: float) -> bool:
+    """Whether a metric lost more than ``limit``: exactly ``limit`` is not more, whatever the
+    rounding of the two metrics whose difference ``drop`` is. NaN is beyond.
+
+    Args:
+        drop: how much worse, in the metric's unit.
+        limit: in the same unit.
+        scale: size of the metrics, for their rounding.
+    """
+    return not drop <= limit + ROUNDING * abs(scale)
+
+
+def finite(value: float) -> float | None:
+    """``value``, or ``None`` where it is no finite number (JSON has none, and a gate no value)."""
+    value = float(value)
+    return value if math.isfinite(value) else None
 
 
 def judge(gates: Gates, row: Row, sparsity: float) -> list[Verdict]:
@@ -17,15 +42,69 @@ def judge(gates: Gates, row: Row, sparsity: float) -> list[Verdict]:
     verdicts = []
     for gate, limit, value, least in _values(gates, row, sparsity):
         if value is None:
-            allowed = gates.unmeasured == "allow"
-            note = row.note or "not measured"
-            if allowed:
-                note += '; unmeasured = "allow"'
-            verdicts.append(Verdict(gate, row.target, row.file, limit, None, not allowed, note))
+            note = row.note if gate == "max_latency_ms" else _no_number(row)
+            verdicts.append(_unjudged(gates, gate, limit, row.target, row.file, note))
             continue
-        broken = value < limit if least else not value <= limit
+        if gate == "max_metric_drop":
+            broken = beyond(value, limit, abs(row.metric or 0.0) + abs(value))
+        else:
+            broken = value < limit - EXACT if least else not value <= limit
         verdicts.append(Verdict(gate, row.target, row.file, limit, value, broken))
     return verdicts
+
+
+def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[str]:
+    """What is known before anything runs: gates that cannot be judged for a target, or that the
+    recipe itself stands against; a line each.
+
+    Args:
+        recipe: with its ``[prune]``, ``[export]`` and gates.
+        target: one of its targets.
+        unreachable: why nothing can be timed there; ``None`` where it can.
+    """
+    gates, formats, asked = recipe.gates_for(target.name), recipe.export.formats, recipe.prune
+    if not any(map(target.takes, formats)):
+        return [f"{target.name}: {no_file(formats)}; nothing will be released for it"]
+    lines = []
+    if gates.max_latency_ms is not None and unreachable is not None:
+        outcome = {
+            "break": 'it will count as broken (unmeasured = "allow" accepts it)',
+            "allow": 'unmeasured = "allow" accepts it',
+        }[gates.unmeasured]
+        lines.append(f"max_latency_ms cannot be judged: {unreachable}; {outcome}")
+    # With channels, more leaves than their share tells; with a threshold nothing is known.
+    given = asked.sparsity if asked.channels is None else None
+    least = gates.min_sparsity
+    if least is not None and given is not None and given < least - EXACT:
+        lines.append(
+            f"{target.name}: min_sparsity = {least:g} can hardly be kept: prune.sparsity = "
+            f"{given:g} removes less"
+        )
+    return lines
+
+
+def no_file(formats: Iterable[str]) -> str:
+    """Why a target that takes none of ``formats`` gets nothing."""
+    return f"none of {', '.join(formats)} runs there"
+
+
+def unjudged(gates: Gates, target: str, reason: str) -> list[Verdict]:
+    """The verdicts on a target for which there is no file to judge."""
+    none = Row("after", target, "", "", None, None, 0, 0, 0, 0, 0)
+    return [
+        _unjudged(gates, gate, limit, target, "", reason)
+        for gate, limit, _, _ in _values(gates, none, 0.0)
+    ]
+
+
+def _no_number(row: Row) -> str:
+    return row.note if row.metric is not None else "the metric is no finite number"
+
+
+def _unjudged(gates: Gates, gate: str, limit: float, target: str, file: str, note: str) -> Verdict:
+    allowed = gates.unmeasured == "allow"
+    note = (note or "not measured") + ('; unmeasured = "allow"' if allowed else "")
+    return Verdict(gate, target, file, limit, None, not allowed, note)
 
 
 def _values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from edgeprune.datasets import Dataset
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
+from edgeprune.pipeline.gates import beyond
 from edgeprune.planning import make_plan, ramp
 from edgeprune.plans import Pattern, Plan
 from edgeprune.progress import SILENT, Progress
@@ -185,7 +187,8 @@ class Rounds:
         epochs: int | None = None,
         checkpoint: Path | None = None,
     ) -> Any:
-        """The recovery steps in their order; zeros stay."""
+        """The recovery steps in their order; zeros stay. Without epochs the fine-tuning is left
+        out, and the rest done."""
         settings, material = self.settings, self.material
         epochs = settings.epochs if epochs is None else epochs
         for step in settings.steps:
@@ -210,23 +213,28 @@ class Rounds:
         return model
 
     def spent(self, metric: float, before: float) -> bool:
-        """Whether a round's validation metric is beyond the budget, from the original's."""
+        """Whether a round's validation metric is beyond the budget, from the original's; one that
+        is no finite number always is."""
+        if not math.isfinite(metric):
+            return True
         if self.goal.max_drop is None:
             return False
-        return self.material.task.drop(before, metric) > self.goal.max_drop
+        drop = self.material.task.drop(before, metric)
+        return beyond(drop, self.goal.max_drop, max(abs(before), abs(metric)))
 
     def run(self, told: Callable[[int, Turn], None] = lambda number, turn: None) -> Turn | None:
         """Every round in memory; the last one within the budget, ``None`` where none is."""
         best: Turn | None = None
         before = self.material.measure(self.original) if self.goal.max_drop is not None else 0.0
-        for number, turn in enumerate(self._turns(), 1):
+        for number, turn in enumerate(self.turns(), 1):
             told(number, turn)
             if self.spent(turn.metric, before):
                 break
             best = turn
         return best
 
-    def _turns(self) -> Iterator[Turn]:
+    def turns(self) -> Iterator[Turn]:
+        """Every round in memory, whatever its metric."""
         model, plan = self.original, None
         for number in range(1, self.goal.rounds + 1):
             turn = self.turn(number, model, plan)
@@ -257,7 +265,6 @@ def rehearse(
     metrics = {}
     for method in methods:
         rounds = Rounds(original, method, quick, short, material, progress, f"rehearsal-{method}")
-        turn = rounds.run()
-        assert turn is not None
-        metrics[method] = turn.metric
+        for turn in rounds.turns():
+            metrics[method] = turn.metric
     return material.task.best(metrics), metrics

@@ -6,6 +6,7 @@ One function a kind; the key of a stage says which of these inputs it may read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ import numpy as np
 from edgeprune.datasets import Dataset
 from edgeprune.errors import MeasurementError, TrainingError
 from edgeprune.files import write_json
+from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
 from edgeprune.pipeline.steps import Step
@@ -119,7 +121,8 @@ class Work:
             epochs=prune.rehearsal_epochs,
             progress=self.progress,
         )
-        write_json(folder / "rehearsal.json", {"method": method, "metrics": metrics})
+        facts = {"method": method, "metrics": {name: finite(m) for name, m in metrics.items()}}
+        write_json(folder / "rehearsal.json", facts)
 
     def _round(self, step: Step, folder: Path) -> None:
         """One turn; after a round that spent the budget the rest leave only a word of it."""
@@ -137,6 +140,7 @@ class Work:
             self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
         )
         baseline = before["baseline"] if before else self.material.measure(self.inputs.model)
+        baseline = math.nan if baseline is None else baseline
         turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch / "finetune")
         self._save(turn.model, folder)
         turn.plan.save(folder / "plan.json")
@@ -144,9 +148,9 @@ class Work:
         facts = {
             "skipped": False,
             "number": number,
-            "metric": turn.metric,
+            "metric": finite(turn.metric),
             "sparsity": turn.sparsity,
-            "baseline": baseline,
+            "baseline": finite(baseline),
             "spent": rounds.spent(turn.metric, baseline),
             "method": self.method,
         }
@@ -162,9 +166,11 @@ class Work:
         write_json(folder / "strip.json", {"round": name, "lines": list(report.lines())})
 
     def _recover(self, step: Step, folder: Path) -> None:
+        """The steps once more after strip, ``last_epochs`` of fine-tuning; what nothing was pruned
+        of stays as it was unless that is asked for."""
         model = self.model_of("strip")
         epochs = self.recipe.finetune.last_epochs
-        if epochs:
+        if epochs or self.settled is not None:
             rounds = Rounds(
                 self.inputs.model,
                 self.method,
@@ -202,6 +208,45 @@ class Work:
         batches = [batch[0] for batch in part.batches(BATCH)]
         verification = verify_file(self.artifact_path(role, variant), model, batches)
         write_json(folder / "verification.json", verification.facts())
+        if role == "before":
+            self._try_metric(variant, folder)
+
+    def _try_metric(self, variant: str, folder: Path) -> None:
+        """The metric of the exported original through its runtime, on the slice that the check
+        was made on: a metric that fails there fails before anything is trained, and what the
+        export alone costs is said where it is more than a gate allows."""
+        from edgeprune.runtimes import Runner
+
+        task, check = self.inputs.task, self.read("check", "check.json")
+        part = self.inputs.roles.validation.subset(np.arange(check["examples"]))
+        with Runner(self.artifact_path("before", variant)) as runner:
+            metric = task.evaluate(runner.predict, part.batches(BATCH))
+        if not math.isfinite(metric):
+            raise TrainingError(
+                f"{task.metric_name} of the original as {variant} is {metric} on {part.examples} "
+                f"examples of train, and {check['metric']:.4g} in Keras; use another metric or "
+                "format"
+            )
+        facts = {"metric": metric, "drop": task.drop(check["metric"], metric)}
+        write_json(folder / "metric.json", {**facts, "examples": part.examples})
+
+    def say_what_cannot_hold(self, step: Step) -> None:
+        """After the original's file was tried: the gates that the export alone breaks, by target,
+        before anything is trained."""
+        if step.kind != "verify" or step.facts["role"] != "before":
+            return
+        variant, tried = step.facts["variant"], self.read(step.name, "metric.json")
+        formats = [v for v in self.recipe.export.formats if v.removesuffix("-sparse") == variant]
+        for target in self.targets.values():
+            limit = self.recipe.gates_for(target.name).max_metric_drop
+            if limit is None or not any(map(target.takes, formats)):
+                continue
+            if beyond(tried["drop"], max(limit, 0.0), abs(tried["metric"]) + abs(tried["drop"])):
+                self.progress.say(
+                    f"note: {target.name}: max_metric_drop = {limit:g} can hardly be kept: the "
+                    f"original as {variant} already loses {tried['drop']:.4g} on "
+                    f"{tried['examples']} examples of train"
+                )
 
     def _evaluate(self, step: Step, folder: Path) -> None:
         """The one stage that reads the evaluation set: the model, and each file by its runtime."""
@@ -212,14 +257,14 @@ class Work:
         predict = task.model_predict(self.inputs.model)
         facts: dict[str, Any] = {
             "examples": data.examples,
-            "model": float(task.evaluate(predict, data.batches(BATCH))),
+            "model": finite(task.evaluate(predict, data.batches(BATCH))),
             "files": {},
         }
         with self.progress.task("evaluate", len(step.facts["files"])) as shown:
             for role, variant in step.facts["files"]:
                 with Runner(self.artifact_path(role, variant)) as runner:
                     metric = task.evaluate(runner.predict, data.batches(BATCH))
-                facts["files"][f"{role}-{variant}"] = float(metric)
+                facts["files"][f"{role}-{variant}"] = finite(metric)
                 shown.advance(note=f"{role} {variant}")
         write_json(folder / "evaluation.json", facts)
 
@@ -231,6 +276,10 @@ class Work:
         files = [(role, variant) for role, variant in step.facts["files"] if target.takes(variant)]
         paths = [self.artifact_path(role, variant) for role, variant in files]
         facts: dict[str, Any] = {"files": {}, "note": ""}
+        if not files:
+            facts["note"] = no_file(v for role, v in step.facts["files"] if role == "after")
+            write_json(folder / "bench.json", facts)
+            return
         try:
             measured = bench_files(paths, target, progress=self.progress)
         except MeasurementError as error:

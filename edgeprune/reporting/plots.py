@@ -79,16 +79,18 @@ def rounds_plot(result: Result) -> str:
     """The validation metric over the sparsity, round by round."""
     figure = _blank(2.3)
     axes = figure.add_axes((0.175, 0.19, 0.775, 0.78))
-    share = [100 * turn.sparsity for turn in result.rounds]
-    metric = [turn.metric for turn in result.rounds]
+    turns = [turn for turn in result.rounds if turn.metric is not None]
+    share = [100 * turn.sparsity for turn in turns]
+    metric = [turn.metric or 0.0 for turn in turns]
     axes.plot(share, metric, color=COLOURS["after"], lw=1.8, marker="o", ms=5)
-    for turn, x, y in zip(result.rounds, share, metric, strict=True):
+    for turn, x, y in zip(turns, share, metric, strict=True):
         axes.annotate(
             str(turn.number), (x, y), (6, 4), textcoords="offset points",
             color=COLOURS["ink"],
         )  # fmt: skip
-    room = (max(metric) - min(metric)) * 0.25 or abs(metric[0]) * 0.01 or 0.01
-    axes.set_ylim(min(metric) - room, max(metric) + room)
+    if metric:
+        room = (max(metric) - min(metric)) * 0.25 or abs(metric[0]) * 0.01 or 0.01
+        axes.set_ylim(min(metric) - room, max(metric) + room)
     axes.set_xlabel("sparsity, %", color=COLOURS["muted"])
     axes.grid(axis="y", color=COLOURS["line"], lw=0.6)
     _plain(axes)

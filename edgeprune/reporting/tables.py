@@ -188,6 +188,8 @@ def headline(result: Result) -> str:
     if result.broken:
         gates = len(result.broken)
         return f"{gates} gate{'s' if gates > 1 else ''} broken"
+    if result.held:
+        return f"held back: {', '.join(result.held)}"
     return f"released for {', '.join(result.released)}" if result.released else "done"
 
 
