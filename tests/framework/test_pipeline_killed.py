@@ -31,7 +31,7 @@ if victim.startswith("epoch-"):
     def fits(*args):
         saves[0] += 1
         return saves[0] == int(victim.removeprefix("epoch-"))
-    checkpoints.Checkpoints.save = dies(checkpoints.Checkpoints.save, fits)
+    checkpoints.Checkpoint.save = dies(checkpoints.Checkpoint.save, fits)
 else:
     workspace.Stage._commit = dies(workspace.Stage._commit, lambda stage, *_: stage.name == victim)
 
@@ -40,10 +40,14 @@ run(recipe)
 """
 
 
-def attempt(recipe: Path, victim: str) -> int:
+def attempt(recipe: Path, victim: str) -> tuple[int, str]:
+    """Exit code and, to say why it is not the expected one, what went to stderr."""
     command = [sys.executable, "-c", KILLED_RUN, str(recipe), victim]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run(command, env=environment, capture_output=True, timeout=300).returncode
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    return done.returncode, done.stderr
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -59,15 +63,18 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_bytes(trained: Path, pro
     stages = [state.stage for state in dry_run(recipe)]
     assert len(stages) > 10
     for number, victim in enumerate(stages):
-        assert attempt(recipe, victim) == -signal.SIGKILL, victim
+        code, stderr = attempt(recipe, victim)
+        assert code == -signal.SIGKILL, stderr
         done = [state.stage for state in dry_run(recipe) if state.done]
         assert done == stages[:number], f"killed in {victim}: what was finished before is kept"
         assert not (project / "dist").exists()
-    assert attempt(recipe, "nobody") == 0
+    code, stderr = attempt(recipe, "nobody")
+    assert code == 0, stderr
     undisturbed = project.parent / "undisturbed"
 
     shutil.copytree(trained, undisturbed)
-    assert attempt(undisturbed / "edgeprune.toml", "nobody") == 0
+    code, stderr = attempt(undisturbed / "edgeprune.toml", "nobody")
+    assert code == 0, stderr
     assert digests(project / "dist" / "host") == digests(undisturbed / "dist" / "host")
 
 
@@ -75,12 +82,15 @@ def test_a_fine_tuning_killed_in_the_middle_goes_on_at_its_last_epoch(
     trained: Path, project: Path
 ) -> None:
     recipe = project / "edgeprune.toml"
-    assert attempt(recipe, "epoch-2") == -signal.SIGKILL
+    code, stderr = attempt(recipe, "epoch-2")
+    assert code == -signal.SIGKILL, stderr
     states = {state.stage: state for state in dry_run(recipe)}
     assert not states["round-1"].done and "checkpoint" in (states["round-1"].why or "")
-    assert attempt(recipe, "nobody") == 0
+    code, stderr = attempt(recipe, "nobody")
+    assert code == 0, stderr
     undisturbed = project.parent / "undisturbed"
 
     shutil.copytree(trained, undisturbed)
-    assert attempt(undisturbed / "edgeprune.toml", "nobody") == 0
+    code, stderr = attempt(undisturbed / "edgeprune.toml", "nobody")
+    assert code == 0, stderr
     assert digests(project / "dist" / "host") == digests(undisturbed / "dist" / "host")
