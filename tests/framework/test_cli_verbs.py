@@ -316,7 +316,7 @@ def test_a_broken_gate_is_a_table_and_exit_3(program: Program, folder: Path) -> 
     assert max(map(len, out.splitlines()[:30])) <= 100
     assert (place / "dist" / "raspberry-pi-4" / "model.tflite").exists()
     assert not (place / "dist" / "host").exists()
-    page = (place / ".edgeprune" / "report.html").read_text()
+    page = (place / ".edgeprune" / "r-report.html").read_text()
     assert "1 gate broken" in page
     code, out, _ = program(folder, "report", "gated/.edgeprune/result.json")
     assert code == 0 and "BROKEN" in out
