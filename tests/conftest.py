@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would be every child of
+# ours, whose Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RINGS = ("pure", "framework", "export", "device")
 

@@ -318,7 +318,7 @@ def test_a_broken_gate_is_a_table_and_exit_3(program: Program, folder: Path) -> 
     assert not (place / "dist" / "host").exists()
     page = (place / ".edgeprune" / "r-report.html").read_text()
     assert "1 gate broken" in page
-    code, out, _ = program(folder, "report", "gated/.edgeprune/result.json")
+    code, out, _ = program(folder, "report", "gated/.edgeprune/r-result.json")
     assert code == 0 and "BROKEN" in out
     code, out, err = program(
         folder, "run", "gated/r.toml", "-q", "--target", "raspberry-pi-4", "--json"
