@@ -106,7 +106,8 @@ class Workspace:
         return stage
 
     def clean(self, *, everything: bool = False) -> int:
-        """Remove stages, checkpoints and what else is remembered, with ``everything`` the logs too.
+        """Remove stages, checkpoints and what else is remembered, with ``everything`` the logs and
+        make's depfiles too (what is released stays, and so must what it depends on).
 
         Returns:
             The bytes set free.
@@ -116,7 +117,7 @@ class Workspace:
         """
         if not (self.root / ".gitignore").is_file():
             return 0  # not made by us: nothing of ours can be in it
-        staying = {".gitignore", "lock", "lock.json"} | (set() if everything else {"log"})
+        staying = {".gitignore", "lock", "lock.json"} | (set() if everything else {"log", "make"})
         with self.lock():
             going = [place for place in self.root.iterdir() if place.name not in staying]
             freed = sum(map(_size, going))
