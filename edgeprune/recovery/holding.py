@@ -66,7 +66,7 @@ class _Hold(keras.callbacks.Callback):
         write_zeros(self._held)
         for item in self._held:
             self._constraints.append((item.variable, item.variable.constraint))
-            item.variable.constraint = _constrained(item.variable.constraint, item)
+            item.variable.constraint = _Constrained(item.variable.constraint, item)
         self._retrace()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -108,13 +108,17 @@ class _Hold(keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
 
-def _constrained(constraint: Any, item: Held) -> Callable[[Any], Any]:
-    def constrained(value: Any) -> Any:
-        if constraint is not None:
-            value = constraint(value)
-        return item.held(tf.convert_to_tensor(value))
+class _Constrained(keras.constraints.Constraint):
+    """A variable's own constraint, then its zeros; there while a model trains, never saved."""
 
-    return constrained
+    def __init__(self, constraint: Any, item: Held) -> None:
+        self._constraint = constraint
+        self._item = item
+
+    def __call__(self, value: Any) -> Any:
+        if self._constraint is not None:
+            value = self._constraint(value)
+        return self._item.held(tf.convert_to_tensor(value))
 
 
 def _averages(optimizer: Any) -> Iterator[tuple[Any, Any]]:
