@@ -91,14 +91,30 @@ def stages_table(stages: Sequence[Any]) -> Table:
     grid.add_column("")
     grid.add_column("why", overflow="fold")
     grid.add_column("estimate", justify="right", no_wrap=True)
-    total = 0.0
     for each in stages:
-        estimate = 0.0 if each.done else each.estimate_s
-        total += estimate or 0.0
         state = Text("done", "green") if each.done else Text("to do", "yellow")
-        text = "" if each.done or estimate is None else seconds(estimate)
+        text = "" if each.done else _estimate(each.estimate_s)
         grid.add_row(Text(each.stage), state, Text(each.why or ""), text)
-    return _with_notes(grid, [f"about {seconds(total)} in all"] if total else [])
+    return _with_notes(grid, _total([each.estimate_s for each in stages if not each.done]))
+
+
+def _estimate(value: float | None) -> str:
+    return "unknown" if value is None else seconds(value)
+
+
+def _total(estimates: Sequence[float | None]) -> list[str]:
+    """What a dry run says of the whole: no sum without saying what is not in it."""
+    known = [value for value in estimates if value is not None]
+    unknown = len(estimates) - len(known)
+    if not estimates:
+        return []
+    if not unknown:
+        return [f"about {seconds(sum(known))} in all"]
+    hint = "'edgeprune run --quick' tells"
+    if not known:
+        return [f"how long it takes is unknown before a first run; {hint}"]
+    stages = "1 stage" if unknown == 1 else f"{unknown} stages"
+    return [f"about {seconds(sum(known))}, and {stages} of unknown length; {hint}"]
 
 
 def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Fitting:

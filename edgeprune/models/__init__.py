@@ -10,7 +10,7 @@ from edgeprune.models.costs import (
     parameters,
     sparsity,
 )
-from edgeprune.models.digests import architecture_digest, values_digest
+from edgeprune.models.digests import architecture_digest, settings_digest, values_digest
 from edgeprune.models.loading import build_model, check_values, load_model
 from edgeprune.models.names import Kernel, kernels, named_layers, named_weights
 from edgeprune.models.objectives import Objective, make_objective
@@ -42,6 +42,7 @@ __all__ = [
     "rebuilt",
     "referred",
     "save_model",
+    "settings_digest",
     "sparsity",
     "values_digest",
 ]

@@ -1,15 +1,19 @@
-"""Digests of a model: of its architecture, and of its values."""
+"""Digests of a model: of its architecture, of its values, and of its settings."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
+import marshal
+import math
 from typing import Any
 
 import keras
 import numpy as np
 
 from edgeprune.files import canonical_json, digest_of
-from edgeprune.models.names import named_weights
+from edgeprune.models.names import named_layers, named_weights
 
 _LEFT_OUT = frozenset(
     {
@@ -18,6 +22,14 @@ _LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 _LEFT_OUT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
+_NO_SETTINGS = frozenset(
+    {
+        "module", "registered_name", "shared_object_id", "build_config", "build_input_shape",
+        "compile_config", "seed",
+    }
+)  # fmt: skip
+"""Where a class lies and in which order objects were made is of the process; what was built is in
+the shapes; seeds are set anew wherever something is drawn."""
 
 
 def architecture_digest(model: Any) -> str:
@@ -46,6 +58,80 @@ def values_digest(model: Any) -> str:
         total.update(canonical_json([name, str(value.dtype), list(value.shape)]))
         total.update(value.tobytes())
     return total.hexdigest()
+
+
+def settings_digest(model: Any) -> str:
+    """sha256 (hex) of what decides how a model trains and rounds, beside its values: the whole
+    config (regularisers, constraints, initialisers, dtype policies), which weights are trainable,
+    and the compile state; not of the top model's name, nor of seeds.
+
+    The same after save to ``.keras`` and load, and whatever else the process has made. (Keras may
+    spell the losses and metrics of an ``.h5`` in other words when it is saved again.)
+    """
+    trainable = {id(variable) for variable in model.trainable_variables}
+    return digest_of(
+        {
+            "layers": {
+                name: [type(layer).__name__, _own_config(layer), bool(layer.trainable)]
+                for name, layer in named_layers(model).items()
+            },
+            "trainable": [n for n, w in named_weights(model).items() if id(w) in trainable],
+            "compiled": _compiled(model),
+        }
+    )
+
+
+def _own_config(layer: Any) -> Any:
+    try:
+        config = dict(layer.get_config())
+    except (NotImplementedError, AttributeError, TypeError):
+        return None  # its parts and their configs are listed all the same
+    config.pop("name", None)
+    return _plain(config)
+
+
+def _compiled(model: Any) -> Any:
+    if not getattr(model, "compiled", False):
+        return None
+    with contextlib.suppress(NotImplementedError, AttributeError, TypeError, ValueError):
+        return _nameless(_plain(model.get_compile_config()))
+    return "unknown"
+
+
+def _nameless(value: Any) -> Any:
+    """Optimisers and metrics are numbered by what the process made before (``adam_1``)."""
+    if isinstance(value, dict):
+        return {key: _nameless(item) for key, item in value.items() if key != "name"}
+    return [_nameless(item) for item in value] if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON values that tell of no process."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__lambda__":
+            return _plain_lambda(value)
+        return {str(key): _plain(item) for key, item in value.items() if key not in _NO_SETTINGS}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    # Its text may hold an address.
+    own = getattr(value, "get_config", None)
+    return [type(value).__name__, _plain(own()) if callable(own) else getattr(value, "name", None)]
+
+
+def _plain_lambda(value: dict[str, Any]) -> Any:
+    """Keras writes a lambda as marshalled code, whose bytes tell which strings the process shared;
+    version 2 of that format does not."""
+    config = dict(value.get("config") or {})
+    code = config.pop("code", None)
+    with contextlib.suppress(ValueError, TypeError, EOFError):
+        code = marshal.dumps(marshal.loads(base64.b64decode(code)), 2).hex()
+    return {"lambda": code, **_plain(config)}
 
 
 def _config(model: Any) -> Any:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from edgeprune.measurements import Measurement
-from edgeprune.pipeline.gates import judge
-from edgeprune.pipeline.steps import LIBRARIES, TRAINING, before_variants, versions
+from edgeprune.pipeline.gates import judge, no_file, unjudged
+from edgeprune.pipeline.steps import before_variants, deciding
 from edgeprune.pipeline.work import Work
 from edgeprune.plans import Plan
 from edgeprune.results import LayerChange, Result, Round, Row, Verdict
@@ -106,8 +106,7 @@ class Assembly:
 
     def versions(self) -> dict[str, str]:
         """Of edgeprune and of every library that decided something."""
-        names = (*TRAINING, *(name for variant in self.formats for name in LIBRARIES[variant]))
-        return versions(("edgeprune", *dict.fromkeys(names)))
+        return deciding(self.work.inputs, self.formats)
 
     def _row(self, role: str, variant: str, target: Target) -> Row:
         artifact = self.artifact(role, variant)
@@ -139,13 +138,17 @@ class Assembly:
             peak_memory_bytes=measured["peak_memory_bytes"],
         )
 
-    def _drop(self, metric: float) -> float:
-        baseline = float(self.evaluation["model"])
+    def _drop(self, metric: float) -> float | None:
+        baseline: float | None = self.evaluation["model"]
+        if baseline is None:
+            return None
         return baseline - metric if self.check["higher_is_better"] else metric - baseline
 
     def _verdicts(self, targets: Iterable[Target], rows: list[Row]) -> Iterable[Verdict]:
         for target in targets:
             gates = self.work.recipe.gates_for(target.name)
+            if not self.files(target):
+                yield from unjudged(gates, target.name, no_file(self.formats))
             for row in rows:
                 if row.target == target.name and row.role == "after":
                     yield from judge(gates, row, self.sparsity)
@@ -171,7 +174,7 @@ class Assembly:
         for number in range(1, self.work.recipe.prune.rounds + 1):
             facts = self.work.read(f"round-{number}", "round.json")
             if not facts["skipped"]:
-                note = "beyond max_drop: not used" if facts["spent"] else ""
+                note = _why_unused(facts)
                 rounds.append(Round(number, facts["sparsity"], facts["metric"], note))
         return tuple(rounds)
 
@@ -181,7 +184,11 @@ class Assembly:
             notes.append("a quick run: few samples, one epoch, nothing is released")
         notes += self.work.read("strip", "strip.json")["lines"]
         if self.work.settled is None:
-            notes.append("the first round was already beyond max_drop: nothing was pruned")
+            first = self.work.read("round-1", "round.json")
+            reason = "was already beyond max_drop"
+            if first["metric"] is None:
+                reason = f"ended with a {self.check['metric_name']} that is no finite number"
+            notes.append(f"the first round {reason}: nothing was pruned")
         notes += [
             f"{target.name}: {self.bench(target)['note']}"
             for target in targets
@@ -204,6 +211,12 @@ class Assembly:
         if "rehearse" in self.work.steps:
             facts["rehearsal"] = self.work.read("rehearse", "rehearsal.json")["metrics"]
         return facts
+
+
+def _why_unused(facts: Mapping[str, Any]) -> str:
+    if not facts["spent"]:
+        return ""
+    return "beyond max_drop: not used" if facts["metric"] is not None else "no number: not used"
 
 
 def _size(shape: Iterable[int]) -> int:

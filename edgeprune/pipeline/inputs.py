@@ -8,19 +8,38 @@ its source and of the files it depends on.
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import ModelError
-from edgeprune.files import digest_of, sha256_file, write_json
-from edgeprune.pipeline.modules import source_file
-from edgeprune.recipes import DataSource, Recipe, is_function, matches
+from edgeprune.errors import DataError, EdgepruneError, ModelError
+from edgeprune.files import digest_of
+from edgeprune.pipeline.modules import named_files, source_file
+from edgeprune.pipeline.record import Record
+from edgeprune.recipes import DataSource, Recipe, is_function
 from edgeprune.workspace import Workspace
 
 
 class InputsChanged(Exception):
-    """What a ``module:function`` returned differs from its last run: keys must be made anew."""
+    """What a ``module:function`` returned differs from its last run: keys must be made anew.
+
+    Attributes:
+        what: ``"model"``, or ``"data."`` and the role.
+        name: the function.
+    """
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"{name} ({what})")
+        self.what = what
+        self.name = name
+
+    def again(self) -> EdgepruneError:
+        """The error where it differs a second time, without a change of anything between."""
+        if self.what == "model":
+            return ModelError(
+                f"{self.name}: gives another model at each call; fix its seed "
+                "(keras.utils.set_random_seed) or load its weights from a file"
+            )
+        return DataError(f"{self.name}: gives other examples at each call; fix its seed")
 
 
 class Inputs:
@@ -31,27 +50,37 @@ class Inputs:
         trust_model: Lambda layers may be loaded.
     """
 
-    def __init__(self, recipe: Recipe, workspace: Workspace, *, trust_model: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        workspace: Workspace,
+        *,
+        trust_model: bool = False,
+        record: Record | None = None,
+    ) -> None:
         self.recipe = recipe
         self.trust_model = trust_model or recipe.model.trust
         self._workspace = workspace
-        self._record_file = workspace.root / "inputs.json"
-        self._record: dict[str, Any] = _read(self._record_file)
+        self._record = record or Record(workspace)
+
+    def anew(self) -> Inputs:
+        """The same with nothing opened, and all that is known."""
+        return Inputs(
+            self.recipe, self._workspace, trust_model=self.trust_model, record=self._record
+        )
 
     # -- identities -------------------------------------------------------------------------
 
     def model_identity(self) -> str:
-        """Digest of the original's architecture and values."""
-        known = self._known("model", self._model_source())
+        """Digest of the original's architecture, values and settings."""
+        known = self._record.known("model", self._model_source())
         return known if known is not None else self.model_digest
 
     @functools.cached_property
     def model_digest(self) -> str:
         """The same, from the model itself; remembered."""
-        from edgeprune.models import values_digest
-
-        digest = values_digest(self.model)
-        self._remember("model", self._model_source(), digest)
+        digest = _digest_of_model(self.model)
+        self._record.remember("model", self._model_source(), digest)
         return digest
 
     def data_identity(self, role: str) -> str | None:
@@ -62,7 +91,7 @@ class Inputs:
             return None
         identity = self._source_identity(source)
         if is_function(source.path):
-            known = self._known(f"data.{role}", identity)
+            known = self._record.known(f"data.{role}", identity)
             if known is None:
                 known = self.returned(role)
             return digest_of([identity, known])
@@ -71,7 +100,7 @@ class Inputs:
     def returned(self, role: str) -> str:
         """Digest of what a ``module:function`` returns now; remembered."""
         digest = self.opened(role).digest
-        self._remember(
+        self._record.remember(
             f"data.{role}", self._source_identity(getattr(self.recipe.data, role)), digest
         )
         return digest
@@ -86,10 +115,10 @@ class Inputs:
         if source is None or not is_function(source.path):
             return
         identity = self._source_identity(source)
-        if self._known(f"data.{role}", identity) not in (None, digest):
-            self._remember(f"data.{role}", identity, digest)
-            raise InputsChanged
-        self._remember(f"data.{role}", identity, digest)
+        if self._record.known(f"data.{role}", identity) not in (None, digest):
+            self._record.remember(f"data.{role}", identity, digest)
+            raise InputsChanged(f"data.{role}", source.path)
+        self._record.remember(f"data.{role}", identity, digest)
 
     def files(self) -> list[Path]:
         """Every file that a change of must rebuild, sorted: recipe, model, data, what they depend
@@ -104,11 +133,17 @@ class Inputs:
         return sorted(found)
 
     def task_identity(self) -> dict[str, Any]:
-        """The recipe's task, with the source of its own functions."""
+        """The recipe's task, with the source of its own functions; what it leaves to the model's
+        compile state is resolved.
+
+        Raises:
+            InputError: the recipe names no loss, and the model is not compiled.
+        """
         facts = self.recipe.digest_facts()["task"]
         for key in ("loss", "metric"):
-            if facts[key] and is_function(facts[key]):
-                facts[f"{key}_source"] = self._sha(source_file(facts[key], self.recipe.base))
+            facts[key] = facts[key] or self._compiled(key)
+            if is_function(facts[key]):
+                facts[f"{key}_source"] = self._record.sha(source_file(facts[key], self.recipe.base))
         return facts
 
     # -- things -----------------------------------------------------------------------------
@@ -119,6 +154,7 @@ class Inputs:
 
         Raises:
             ModelError: it cannot be read or used.
+            InputsChanged: a ``module:function`` returned another one than in its last run.
         """
         from edgeprune.models import build_model, check_values, load_model
         from edgeprune.models.engine import set_up
@@ -132,6 +168,8 @@ class Inputs:
         check_values(model, path)
         if not getattr(model, "built", False) or not model.inputs:
             raise ModelError(f"{path}: the model has no inputs yet; build it before saving it")
+        if is_function(path):
+            self._check_returned_model(model)
         return model
 
     @functools.cached_property
@@ -149,13 +187,23 @@ class Inputs:
             self.check_returned(role, digest)
         return opened
 
+    def holds_images(self, role: str) -> bool:
+        """Whether a role's data is a folder of images, which Pillow reads."""
+        source: DataSource | None = getattr(self.recipe.data, role)
+        if source is None or is_function(source.path):
+            return False
+        from edgeprune.feeding.tfdata import is_saved
+
+        folder = self.recipe.resolve(source.path)
+        return folder.is_dir() and not is_saved(folder)
+
     def train_examples(self) -> int:
         """How many examples the training role has, validation left out; remembered."""
         source = self.data_identity("train")
-        known = self._known("examples", str(source))
+        known = self._record.known("examples", str(source))
         if known is None:
             known = str(self.roles.train.examples)
-            self._remember("examples", str(source), known)
+            self._record.remember("examples", str(source), known)
         return int(known)
 
     def opened(self, role: str) -> Any:
@@ -192,12 +240,25 @@ class Inputs:
         data = self.recipe.data
         return [source for source in (data.train, data.calibrate, data.evaluate) if source]
 
+    def _compiled(self, key: str) -> str:
+        """The name of the compiled loss or metric; remembered."""
+        model = self.model_identity()
+        known = self._record.known(f"compiled {key}", model)
+        if known is None:
+            task = self.task
+            known = str(task.loss.name if key == "loss" else task.metric_name)
+            self._record.remember(f"compiled {key}", model, known)
+        return known
+
+    def _check_returned_model(self, model: Any) -> None:
+        source, digest = self._model_source(), _digest_of_model(model)
+        known = self._record.known("model", source)
+        self._record.remember("model", source, digest)
+        if known not in (None, digest):
+            raise InputsChanged("model", self.recipe.model.path)
+
     def _files_of(self, path: str, depends: tuple[str, ...]) -> list[Path]:
-        base = self.recipe.base
-        found = [file for pattern in depends for file in matches(pattern, base)]
-        if is_function(path):
-            return [source_file(path, base), *found]
-        return [*matches(path, base), *found]
+        return [file for _, file in named_files(path, depends, self.recipe.base)]
 
     def _model_source(self) -> str:
         source = self.recipe.model
@@ -208,46 +269,15 @@ class Inputs:
         return digest_of([facts, self._digest_files(source.path, source.depends)])
 
     def _digest_files(self, path: str, depends: tuple[str, ...]) -> str:
-        base = self.recipe.base
-        files = self._files_of(path, depends)
         function = path if is_function(path) else None
-        named = [[_relative(file, base), self._sha(file)] for file in files]
+        named = [
+            [name, self._record.sha(file)]
+            for name, file in named_files(path, depends, self.recipe.base)
+        ]
         return digest_of([function, named])
 
-    def _sha(self, file: Path) -> str:
-        facts = file.stat()
-        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
-        known = self._record.setdefault("files", {})
-        entry = known.get(str(file))
-        if entry and entry[0] == stamp:
-            return str(entry[1])
-        digest = sha256_file(file)
-        known[str(file)] = [stamp, digest]
-        self._save()
-        return digest
 
-    def _known(self, what: str, source: str) -> str | None:
-        entry = self._record.setdefault("returned", {}).get(what)
-        return entry[1] if entry and entry[0] == source else None
+def _digest_of_model(model: Any) -> str:
+    from edgeprune.models import settings_digest, values_digest
 
-    def _remember(self, what: str, source: str, digest: str) -> None:
-        self._record.setdefault("returned", {})[what] = [source, digest]
-        self._save()
-
-    def _save(self) -> None:
-        self._workspace.made()
-        write_json(self._record_file, self._record)
-
-
-def _relative(file: Path, base: Path) -> str:
-    """Where a file lies below the recipe; its name where it lies elsewhere (places are no
-    content)."""
-    return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return digest_of([values_digest(model), settings_digest(model)])

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeprune.errors import RecipeError
+from edgeprune.errors import InputError, RecipeError
 from edgeprune.files import nearest, write_bytes, write_json, writing
 from edgeprune.measurements import Measurement
-from edgeprune.pipeline.depfiles import depfile_text
+from edgeprune.pipeline.depfiles import depfile_text, folders
+from edgeprune.pipeline.gates import foretold, no_file
 from edgeprune.pipeline.inputs import Inputs, InputsChanged
 from edgeprune.pipeline.quick import quick_recipe
+from edgeprune.pipeline.record import Record
 from edgeprune.pipeline.steps import Step, Table
-from edgeprune.pipeline.timings import Timings
+from edgeprune.pipeline.timings import Clock, Timings
 from edgeprune.progress import SILENT, Progress
-from edgeprune.recipes import Recipe
+from edgeprune.recipes import Recipe, is_function
 from edgeprune.results import Result
 from edgeprune.targets import Target
 from edgeprune.workspace import Workspace
 
 BUILD = ".edgeprune"
+Made = TypeVar("Made")
 DEFAULT = "edgeprune"
 """Stem of the recipe whose reports carry no name of their own."""
 
@@ -35,8 +38,9 @@ class StageState:
         stage: its name.
         done: these inputs have been through it.
         why: why not, otherwise ``None``.
-        estimate_s: seconds it is likely to take, from earlier runs of it (a ``--quick`` one
-            counts, scaled by its work); ``None`` where none is known.
+        estimate_s: seconds it is likely to take, from earlier runs of it (where there is none,
+            from a ``--quick`` one: what trains is scaled, the rest taken as it was); ``None``
+            where none is known.
     """
 
     stage: str
@@ -59,6 +63,7 @@ def run(
     quick: bool = False,
     wait: bool = False,
     depfile: Path | str | None = None,
+    depfile_goal: str | None = None,
     trust_model: bool = False,
     progress: Progress = SILENT,
 ) -> Result:
@@ -71,7 +76,9 @@ def run(
         quick: a few hundred samples and one epoch, in a build directory of its own; nothing is
             released.
         wait: for another run in the same build directory to end (otherwise that is an error).
-        depfile: where to write, as compilers do, which files the result depends on.
+        depfile: where to write, as compilers do, which files the result depends on; written
+            before the release, so that what is released is newer.
+        depfile_goal: make's own name of what the rule makes; otherwise the manifests' paths.
         trust_model: load Lambda layers.
         progress: where stages are shown.
 
@@ -84,14 +91,12 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, sets)
     road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=progress)
+    if quick and depfile is not None:
+        raise InputError("a quick run releases nothing that make could depend on: no depfile of it")
     with road.workspace.lock(wait=wait):
         road.check_output()
         road.foretell()
-        result = road.run()
-        if depfile is not None:
-            goals = [road.released(target) / "manifest.json" for target in road.targets]
-            write_bytes(depfile, depfile_text(goals, road.prerequisites()))
-        return result
+        return road.run(depfile, depfile_goal)
 
 
 def dry_run(
@@ -102,10 +107,15 @@ def dry_run(
     quick: bool = False,
     trust_model: bool = False,
 ) -> list[StageState]:
-    """What :func:`run` would do: every stage, whether it is done, why not, and how long."""
+    """What :func:`run` would do: every stage, whether it is done, why not, and how long.
+
+    Nothing is written, so it may be asked while a run goes on.
+    """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, sets)
-    road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=SILENT)
+    road = _Road(
+        recipe, targets, quick=quick, trust_model=trust_model, progress=SILENT, writes=False
+    )
     return road.states()
 
 
@@ -124,28 +134,48 @@ class _Road:
         quick: bool,
         trust_model: bool,
         progress: Progress,
+        writes: bool = True,
     ) -> None:
         self.quick = quick
         self.progress = progress
         self.recipe = quick_recipe(recipe) if quick else recipe
         self.targets = _chosen(recipe, targets)
         self.workspace = workspace_of(recipe.path, quick=quick)
-        self.inputs = Inputs(self.recipe, self.workspace, trust_model=trust_model)
-        # Quick runs leave their timings here too: they are what a first estimate is made of.
-        file = workspace_of(recipe.path).root / "timings.json"
-        self._timings = Timings(file, self.inputs.train_examples)
+        record = Record(self.workspace, writes=writes)
+        self.inputs = Inputs(self.recipe, self.workspace, trust_model=trust_model, record=record)
+        # Of quick runs the first estimates of others are made.
+        other = workspace_of(recipe.path, quick=not quick)
+        mine, others = (place.root / "timings.json" for place in (self.workspace, other))
+        self._timings = Timings(mine, others, lambda: self.inputs.train_examples())
 
-    def run(self) -> Result:
-        # What a module:function returns is known when it is called; one that changed makes the
-        # keys anew, once.
-        try:
-            work = self._stages()
-        except InputsChanged:
-            self.inputs = Inputs(self.recipe, self.workspace, trust_model=self.inputs.trust_model)
-            work = self._stages()
+    def run(self, depfile: Path | str | None = None, goal: str | None = None) -> Result:
+        work = self._settled(self._stages)
+        if depfile is not None:
+            goals = [self.released(target) / "manifest.json" for target in self.targets]
+            write_bytes(depfile, depfile_text([goal] if goal else goals, self.prerequisites()))
         return self._finish(work)
 
+    def _settled(self, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives. What a module:function returns is known when it is called; one that
+        changed makes the keys anew, once for each.
+
+        Raises:
+            EdgepruneError: one that returns something else at each call.
+        """
+        changed: set[str] = set()
+        while True:
+            try:
+                return make()
+            except InputsChanged as change:
+                if change.what in changed:
+                    raise change.again() from None
+                changed.add(change.what)
+                self.inputs = self.inputs.anew()
+
     def states(self) -> list[StageState]:
+        return self._settled(self._states)
+
+    def _states(self) -> list[StageState]:
         return [
             StageState(
                 step.name, step.stage.done, step.stage.why_not(), self._timings.estimate(step)
@@ -170,24 +200,33 @@ class _Road:
             folder.rmdir()
 
     def foretell(self) -> None:
-        """Say now which gates no run on this machine can evaluate."""
+        """Say now which gates cannot be judged, or can hardly be kept."""
         from edgeprune.benchmarking import unreachable
 
         for target in self.targets:
-            gates, reason = self.recipe.gates_for(target.name), unreachable(target)
-            if gates.max_latency_ms is not None and reason is not None:
-                outcome = {
-                    "break": 'it will count as broken (unmeasured = "allow" accepts it)',
-                    "allow": 'unmeasured = "allow" accepts it',
-                }[gates.unmeasured]
-                self.progress.say(f"note: max_latency_ms cannot be judged: {reason}; {outcome}")
+            for line in foretold(self.recipe, target, unreachable(target)):
+                self.progress.say(f"note: {line}")
 
     def released(self, target: Target) -> Path:
         """Where the files of a target go."""
         return self.recipe.resolve(self.recipe.output) / target.name
 
     def prerequisites(self) -> list[Path]:
-        return [*self.inputs.files(), *(target.path for target in self.targets)]
+        """Files whose change, and folders in which a new file, must rebuild."""
+        recipe = self.recipe
+        data = (recipe.data.train, recipe.data.calibrate, recipe.data.evaluate)
+        patterns = [recipe.model.path, *recipe.model.depends]
+        patterns += [place for s in data if s is not None for place in (s.path, *s.depends)]
+        # What runs write themselves is no input, even where a glob takes it in.
+        ours = (workspace_of(recipe.path).root, recipe.resolve(recipe.output))
+        found = {
+            folder
+            for pattern in patterns
+            if not is_function(pattern)
+            for folder in folders(pattern, recipe.base)
+            if not any(folder.is_relative_to(place) for place in ours)
+        }
+        return [*self.inputs.files(), *sorted(found), *(target.path for target in self.targets)]
 
     def _steps(self) -> list[Step]:
         return Table(self.recipe, self.inputs, self.workspace, self.targets).steps()
@@ -200,14 +239,17 @@ class _Road:
         targets = {target.name: target for target in self.targets}
         work = Work(self.recipe, self.inputs, named, targets, self.progress)
         for step in steps:
-            if step.stage.done:
-                continue
-            with self.progress.task(step.name, None):
-                started = time.monotonic()
-                with step.stage.write() as folder:
-                    work.do(step, folder)
-                self._timings.remember(step, time.monotonic() - started)
+            if not step.stage.done:
+                self._carry_out(work, step)
+            work.say_what_cannot_hold(step)
         return work
+
+    def _carry_out(self, work: Any, step: Step) -> None:
+        with self.progress.task(step.name, None):
+            started, work.progress = time.monotonic(), Clock(self.progress)
+            with step.stage.write() as folder:
+                work.do(step, folder)
+            self._timings.remember(step, time.monotonic() - started, work.progress)
 
     def _finish(self, work: Any) -> Result:
         from edgeprune.pipeline.assembling import Assembly
@@ -220,11 +262,11 @@ class _Road:
             broken = [v.gate for v in result.broken if v.target == target.name]
             if self.quick:
                 continue
-            if broken:
+            if broken and assembly.files(target):
                 held[target.name] = "broken: " + ", ".join(dict.fromkeys(broken))
                 release(assembly, result, target, self._own("held") / target.name)
             elif not assembly.files(target):
-                held[target.name] = f"none of {', '.join(assembly.formats)} runs there"
+                held[target.name] = no_file(assembly.formats)
             else:
                 release(assembly, result, target, self.released(target))
                 released[target.name] = str(self.released(target))

@@ -8,23 +8,28 @@ change redoes just what depends on it, and every key is known before anything ru
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from edgeprune.pipeline.inputs import Inputs
-from edgeprune.recipes import Recipe
+from edgeprune.recipes import ROLES, Recipe
 from edgeprune.targets import Target
 from edgeprune.versions import installed
 from edgeprune.workspace import Stage, Workspace
 
-TRAINING = ("tensorflow", "keras", "numpy")
+TRAINING = ("tensorflow", "keras", "numpy", "h5py")
+_TFLITE = ("flatbuffers", "ai-edge-litert", "zlib")
 LIBRARIES = {
-    "fp32": ("tensorflow", "keras", "ai-edge-litert"),
-    "fp32-sparse": ("tensorflow", "keras", "ai-edge-litert"),
-    "onnx-fp32": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"),
+    "fp32": (*TRAINING, *_TFLITE),
+    "fp32-sparse": (*TRAINING, *_TFLITE),
+    "onnx-fp32": (*TRAINING, "tf2onnx", "onnx", "protobuf", "onnxruntime", "zlib"),
 }
-"""What decides the bytes of a variant, and what its runtime answers."""
+"""What decides the bytes of a variant, their length after gzip, and what its runtime answers."""
+IMAGES = ("pillow",)
+"""What reads folders of images."""
+ALWAYS = ("edgeprune", "python")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Step:
         stage: in the workspace.
         kind: which function of :mod:`edgeprune.pipeline.work` does it.
         facts: what that function must know beside the recipe (number, variant, role …).
-        units: a measure of its work, for estimates (examples × epochs where it trains).
+        units: a measure of its work, for estimates: epochs where it trains, else 1.
     """
 
     name: str
@@ -51,9 +56,17 @@ def before_variants(formats: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(variant.removesuffix("-sparse") for variant in formats))
 
 
-def versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; a missing library has none."""
-    return {name: installed(name) or "missing" for name in names}
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of :data:`ALWAYS` and of ``names``; a missing library has none."""
+    own = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    every = dict.fromkeys((*ALWAYS, *names))
+    return {name: own.get(name) or installed(name) or "missing" for name in every}
+
+
+def deciding(inputs: Inputs, formats: Iterable[str]) -> dict[str, str]:
+    """Versions of all that any stage of a run uses."""
+    images = IMAGES if any(inputs.holds_images(role) for role in ROLES) else ()
+    return versions((*TRAINING, *(name for each in formats for name in LIBRARIES[each]), *images))
 
 
 @dataclass
@@ -84,7 +97,7 @@ class Table:
             {**self._training(data), "last_epochs": recipe.finetune.last_epochs},
             TRAINING,
             after=("strip",),
-            units=recipe.finetune.last_epochs,
+            units=self._epochs(recipe.finetune.last_epochs),
         )
         for variant in formats:
             self._files("after", variant, after=("recover",))
@@ -122,7 +135,7 @@ class Table:
                 "rehearse",
                 {**shared, "prune": tried, "epochs": epochs},
                 TRAINING,
-                units=epochs * len(recipe.prune.score),
+                units=self._epochs(epochs * len(recipe.prune.score)),
             )
             last = ("rehearse",)
         for number in range(1, recipe.prune.rounds + 1):
@@ -133,7 +146,7 @@ class Table:
                 TRAINING,
                 kind="round",
                 after=last,
-                units=recipe.finetune.epochs,
+                units=self._epochs(recipe.finetune.epochs),
                 number=number,
             )
             last = (name,)
@@ -152,7 +165,8 @@ class Table:
             {**self._data("train"), **self._calibrate()},
             LIBRARIES[variant],
             kind="verify",
-            after=(export,),
+            # The original's file is tried on what the check was made on, with its metric.
+            after=(export, "check") if role == "before" else (export,),
             role=role,
             variant=variant,
         )
@@ -175,10 +189,18 @@ class Table:
             "threads": self.recipe.threads,
             "device": self.recipe.device,
             "after": {before: self._steps[before].stage.digest for before in after},
-            "versions": versions(("edgeprune", *libraries)),
+            "versions": versions((*libraries, *self._readers(key))),
         }
         stage = self.workspace.stage(name, whole)
-        self._steps[name] = Step(name, stage, kind or name, facts, max(units, 1))
+        self._steps[name] = Step(name, stage, kind or name, facts, units)
+
+    def _readers(self, key: Mapping[str, Any]) -> tuple[str, ...]:
+        """What reads the data that a key names."""
+        roles = [role for role in ROLES if key.get(f"data_{role}") is not None]
+        return IMAGES if any(self.inputs.holds_images(role) for role in roles) else ()
+
+    def _epochs(self, number: int) -> int:
+        return number if "finetune" in self.recipe.recover else 0
 
     def _data(self, role: str) -> dict[str, Any]:
         """Identity of a role, with what decides the splits."""
