@@ -52,6 +52,9 @@ def run(
     depfile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write make's dependencies here.")
     ] = None,
+    depfile_goal: Annotated[
+        str | None, typer.Option(metavar="GOAL", help="Make's own name of what they make ($@).")
+    ] = None,
     trust_model: Trust = False,
     json: Json = False,
 ) -> int:
@@ -76,10 +79,17 @@ def run(
         else:
             session.print(stages_table(stages))
         return 0
-    result = pipeline.run(recipe, wait=wait, depfile=depfile, progress=session.progress, **given)
+    result = pipeline.run(
+        recipe,
+        wait=wait,
+        depfile=depfile,
+        depfile_goal=depfile_goal,
+        progress=session.progress,
+        **given,
+    )
     if json:
         session.print_json(result.to_json())
-    elif not session.quiet or result.broken:
+    elif not session.quiet or result.exit_code:
         for part in result_parts(result):
             session.print(part)
     return int(result.exit_code)

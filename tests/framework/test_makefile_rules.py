@@ -12,6 +12,9 @@ import keras
 import numpy as np
 import pytest
 
+from edgeprune.errors import InputError
+from edgeprune.pipeline import clean, run
+from edgeprune.pipeline.depfiles import depfile_text, folders
 from edgeprune.verbs import makefile_path
 
 MAKEFILE = """\
@@ -110,6 +113,82 @@ def test_release_rebuilds_what_changed_and_nothing_else(releasing: Path) -> None
     assert done.returncode == 2
     assert "No rule to make target" not in done.stderr
     assert "the data.npz" in done.stderr and "Error 2" in done.stderr
+
+
+@pytest.mark.parametrize("spelled", ["beside", "absolute", "above"])
+def test_rules_hold_however_the_recipe_is_spelled_and_after_clean(
+    releasing: Path, spelled: str
+) -> None:
+    recipe = releasing / "edgeprune.toml"
+    (releasing / "parts").mkdir()
+    (releasing / "parts" / "one.txt").write_text("1")
+    text = recipe.read_text()
+    assert 'model = "model.keras"' in text
+    text = text.replace(
+        'model = "model.keras"', 'model = { path = "model.keras", depends = ["parts/*.txt"] }'
+    )
+    recipe.write_text(text)
+    here = releasing
+    if spelled == "above":
+        here = releasing / "firmware"
+        here.mkdir()
+    name = {"beside": "edgeprune.toml", "absolute": str(recipe), "above": "../edgeprune.toml"}
+    lines = MAKEFILE.replace("host board", "host").replace("edgeprune.toml", name[spelled])
+    (here / "Makefile").write_text(lines)
+    done = made(here, "release")
+    assert done.returncode == 0, done.stderr
+    assert (releasing / "dist" / "host" / "manifest.json").is_file()
+    assert would_run(here) == set()
+
+    def rebuilds_when(change: Path) -> bool:
+        stamps = change.stat()
+        touch(change)
+        found = would_run(here)
+        os.utime(change, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+        assert would_run(here) == set()
+        return found == {"host"}
+
+    assert rebuilds_when(releasing / "model.keras")
+    assert rebuilds_when(releasing / "parts" / "one.txt")
+    # A file that comes, or goes, changes the time of its folder.
+    later = time.time_ns() + 10**9
+    stamps = (releasing / "parts").stat()
+    (releasing / "parts" / "two.txt").write_text("2")
+    os.utime(releasing / "parts", ns=(later, later))
+    assert would_run(here) == {"host"}
+    (releasing / "parts" / "two.txt").unlink()
+    os.utime(releasing / "parts", ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+    # What is released outlives clean, and so does what it depends on.
+    assert clean(recipe) > 0
+    assert would_run(here) == set()
+    assert rebuilds_when(releasing / "model.keras")
+    # With all forgotten nobody knows what it depends on.
+    clean(recipe, everything=True)
+    assert would_run(here) == {"host"}
+
+
+def test_a_quick_run_claims_to_make_nothing(releasing: Path) -> None:
+    with pytest.raises(InputError, match="quick"):
+        run(releasing / "edgeprune.toml", quick=True, depfile=releasing / "host.d")
+    assert not (releasing / "host.d").exists()
+
+
+def test_folders_are_those_in_which_a_new_file_would_count(tmp_path: Path) -> None:
+    for place in ("images/cats", "images/dogs", "lib/deep/er"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "data.npz").touch()
+
+    def named(pattern: str) -> set[str]:
+        return {place.relative_to(tmp_path).as_posix() for place in folders(pattern, tmp_path)}
+
+    assert named("images") == {"images", "images/cats", "images/dogs"}
+    assert named("images/*/*.png") == {"images", "images/cats", "images/dogs"}
+    assert named("lib/**/*.py") == {"lib", "lib/deep", "lib/deep/er"}
+    assert named("*.npz") == {"."}
+    assert named("data.npz") == set() and named("missing.npz") == set()
+    text = depfile_text(["../a b/$m"], [Path("data.npz")]).decode()
+    assert text.startswith("../a\\ b/$$m: data.npz\n")
 
 
 def test_a_broken_gate_is_make_s_error_3_and_the_others_are_released(releasing: Path) -> None:
