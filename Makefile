@@ -30,7 +30,7 @@ demo: setup ## the main job on the MNIST digits: train, prune three ways, export
 
 test: setup ## lint, then every test but the nightly ring
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not nightly" $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n 2 --dist loadfile $(ARGS)
 
 test-pure: setup ## the tests that load no framework
 	$(BIN)/python -m pytest -m pure $(ARGS)
@@ -70,7 +70,7 @@ test-lowest: ## the tests at the declared lower bounds (Python 3.11)
 	test -x .venv-lowest/bin/python || python3.11 -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --require-hashes -r requirements-lowest.lock
 	.venv-lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	.venv-lowest/bin/python -m pytest -m "not nightly" $(ARGS)
+	.venv-lowest/bin/python -m pytest -m "not nightly" -n 2 --dist loadfile $(ARGS)
 
 clean: ## what was built here; the environment stays
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
