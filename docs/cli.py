@@ -59,7 +59,7 @@ def _sections(path: str, app: typer.Typer, level: int) -> Iterator[str]:
     verbs = [(info.name or "", info.callback) for info in app.registered_commands]
     groups = [(info.name or "", info.typer_instance) for info in app.registered_groups]
     listed = [Row(name, _paragraphs(verb)[0]) for name, verb in verbs]
-    listed += [Row(name, str(group.info.help)) for name, group in groups if group]
+    listed += [Row(name, str(group.info.help).split("\n\n")[0]) for name, group in groups if group]
     if level:
         yield f"\n## {path}\n\n"
     yield _block(_lines(f"{path} VERB …", str(app.info.help).split("\n\n"), callback, listed))

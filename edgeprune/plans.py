@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +150,8 @@ class Plan:
         """Read what :meth:`save` wrote.
 
         Raises:
-            PlanError: no such file, not a plan, or its ``.npz`` is missing or another one.
+            PlanError: no such file, not a plan, a damaged one, or its ``.npz`` is missing or
+                another one.
             VersionError: written by a newer edgeprune.
         """
         path = Path(path)
@@ -161,16 +165,45 @@ class Plan:
             raise PlanError(f"{path}: not a plan of edgeprune (JSON object)")
         check_schema(content, "plan", path)
         try:
-            cuts = tuple(
-                Cut(group, np.asarray(drop, np.int32)) for group, drop in content["cuts"].items()
-            )
+            cuts = tuple(_cut(group, drop) for group, drop in content["cuts"].items())
             masks = tuple(_read_masks(path, content))
-            plan = cls(content["model"], cuts, masks, content.get("why", {}))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PlanError(f"{path}: not a plan of edgeprune ({error} is missing)") from error
+            if not isinstance(content["model"], str):
+                raise ValueError("model")
+            plan = cls(content["model"], cuts, masks, dict(content.get("why", {})))
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise PlanError(
+                f"{path}: not a plan of edgeprune, or a damaged one ({_problem(error)}); "
+                "make it anew with 'edgeprune plan'"
+            ) from error
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def _problem(error: Exception) -> str:
+    text = " ".join(str(error).split())[:100]
+    return f"no {text}" if isinstance(error, KeyError) else text
+
+
+def _cut(group: str, drop: Any) -> Cut:
+    if not isinstance(drop, list) or not all(type(channel) is int for channel in drop):
+        raise ValueError(f"cut {group!r} is no list of channels")
+    if any(low >= high for low, high in itertools.pairwise(drop)):
+        raise ValueError(f"the channels of cut {group!r} are not in order, each once")
+    return Cut(group, np.asarray(drop, np.int32))
+
+
+def _mask(weight: str, facts: Any, bits: Mapping[str, npt.NDArray[Any]]) -> Mask:
+    shape, pattern = facts["shape"], facts["pattern"]
+    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError(f"mask {weight!r}: its shape is no list of sizes")
+    if pattern not in get_args(Pattern):
+        raise ValueError(f"mask {weight!r}: no pattern {pattern!r}")
+    count = math.prod(shape)
+    packed = bits[weight]
+    if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):
+        raise ValueError(f"mask {weight!r}: its bits do not fill its shape")
+    return Mask(weight, np.unpackbits(packed, count=count).astype(bool).reshape(shape), pattern)
 
 
 def _read_masks(path: Path, content: Mapping[str, Any]) -> list[Mask]:
@@ -184,11 +217,6 @@ def _read_masks(path: Path, content: Mapping[str, Any]) -> list[Mask]:
             bits = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise PlanError(f"{path}: {beside.name} is missing; it lies beside the plan") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise PlanError(f"{beside}: not the masks of a plan") from error
-    masks = []
-    for weight, facts in content["masks"].items():
-        shape = tuple(facts["shape"])
-        keep = np.unpackbits(bits[weight], count=int(np.prod(shape))).astype(bool).reshape(shape)
-        masks.append(Mask(weight, keep, facts["pattern"]))
-    return masks
+    return [_mask(weight, facts, bits) for weight, facts in content["masks"].items()]

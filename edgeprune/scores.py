@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from edgeprune.schemas import check_schema
 
 Kind = Literal["dense", "convolution", "depthwise", "recurrent", "embedding"]
 FloatArray = npt.NDArray[np.float32]
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a header or an array raises that is not as we write it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,7 @@ class Scores:
         """Read what :meth:`save` wrote.
 
         Raises:
-            PlanError: no such file, or not a scores file.
+            PlanError: no such file, or not a whole scores file.
             VersionError: written by a newer edgeprune.
         """
         try:
@@ -75,24 +78,49 @@ class Scores:
             header = json.loads(arrays.pop("header").tobytes())
         except FileNotFoundError:
             raise PlanError(f"{path}: no such file") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise PlanError(
-                f"{path}: not a scores file of edgeprune; make one with 'edgeprune score'"
-            ) from error
+        except (*DAMAGED, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _not_scores(path) from error
+        if not isinstance(header, dict):
+            raise _not_scores(path)
         check_schema(header, "scores", path)
+        try:
+            return cls(
+                method=_text(header["method"]),
+                model=_text(header["model"]),
+                weights=_part(arrays, "weights/"),
+                channels=_part(arrays, "channels/"),
+                kinds=_kinds(header["kinds"]),
+                facts=dict(header["facts"]),
+            )
+        except DAMAGED as error:
+            raise _not_scores(path) from error
 
-        def part(prefix: str) -> dict[str, FloatArray]:
-            return {
-                name.removeprefix(prefix): value
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            }
 
-        return cls(
-            method=header["method"],
-            model=header["model"],
-            weights=part("weights/"),
-            channels=part("channels/"),
-            kinds=header["kinds"],
-            facts=header["facts"],
-        )
+def _not_scores(path: Path | str) -> PlanError:
+    return PlanError(
+        f"{path}: not a scores file of edgeprune, or a damaged one; make one with 'edgeprune score'"
+    )
+
+
+def _part(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, FloatArray]:
+    found = {}
+    for name, value in arrays.items():
+        if name.startswith(prefix):
+            if value.dtype != np.float32:
+                raise TypeError(name)
+            found[name.removeprefix(prefix)] = value
+    return found
+
+
+def _kinds(value: Any) -> dict[str, Kind]:
+    kinds: dict[str, Kind] = dict(value)
+    for kind in kinds.values():
+        if kind not in get_args(Kind):
+            raise ValueError(kind)
+    return kinds
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

@@ -35,7 +35,7 @@ class Target(Strict):
     cores: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Of the CPU; absent: the machine's own."
     )
-    memory_mb: Annotated[int, Field(ge=1)] | None = Field(
+    memory: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="RAM in MiB; absent: the machine's own."
     )
     runtime: OneOrMore = Field(

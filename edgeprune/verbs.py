@@ -93,13 +93,16 @@ def score_file(
     microbatch: int = 32,
     progress: Progress = SILENT,
 ) -> Facts:
-    """Score every connection; writes ``out`` (.npz)."""
+    """Score every connection; writes ``out`` (.npz). A score of weights alone reads no data and
+    needs no loss."""
     from edgeprune.models import make_objective
-    from edgeprune.scoring import score_model
+    from edgeprune.scoring import METHODS, score_model
 
     model = source.opened()
-    loss = make_objective(source.loss, model=model, base=Path.cwd())
-    batches = source.fed("calibrate", model).batches(microbatch)
+    loss, batches = None, None
+    if method not in METHODS or METHODS[method].needs_data:
+        loss = make_objective(source.loss, model=model, base=Path.cwd())
+        batches = source.fed("calibrate", model).batches(microbatch)
     scores = score_model(model, batches, method=method, loss=loss, progress=progress)
     scores.save(out)
     return {
@@ -154,7 +157,7 @@ def strip_file(source: Source, out: Path) -> Facts:
     return {
         "file": str(out),
         **_counts(model, small),
-        "removed": dict(report.removed),
+        **report.facts(),
         "report": list(report.lines()),
     }
 
@@ -218,12 +221,21 @@ def recover_file(
     if method != "finetune":
         raise InputError(f"--method {method}: known are finetune, batchnorm")
     from edgeprune.feeding import split
+    from edgeprune.surgery import trace
 
     task = source.task(model)
     train, part = split(data, validation, source.seed)
     before = task.evaluate(task.model_predict(model), part.batches(256))
     recovered, _ = fine_tune(
-        model, train, part, task=task, plan=held, seed=source.seed, progress=progress, **settings
+        model,
+        train,
+        part,
+        task=task,
+        plan=held,
+        trace=trace,
+        seed=source.seed,
+        progress=progress,
+        **settings,
     )
     after = task.evaluate(task.model_predict(recovered), part.batches(256))
     save_model(recovered, out)
@@ -238,11 +250,23 @@ def recover_file(
     }
 
 
-def export_file(source: Source, out: Path, *, variant: str, batch: int = 1) -> Facts:
-    """Write a ``.tflite`` or ``.onnx`` and say what is in it."""
-    from edgeprune.exporting import export_variant
+def export_file(
+    source: Source, out: Path, *, variant: str, sparse: bool = False, batch: int = 1
+) -> Facts:
+    """Write a ``.tflite`` or ``.onnx`` and say what is in it.
 
-    return dict(export_variant(source.opened(), out, variant, batch=batch).facts())
+    ``sparse`` stores the zeros of an ONNX file as ``sparse_initializer`` where that is smaller; of
+    TFLite it is a variant of its own.
+    """
+    from edgeprune.exporting import export_model, export_variant
+
+    if sparse and not variant.startswith("onnx"):
+        raise InputError("--sparse is for ONNX; for a sparse TFLite file: --format fp32-sparse")
+    if not sparse:
+        return dict(export_variant(source.opened(), out, variant, batch=batch).facts())
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: variant {variant} is written to a .onnx file")
+    return dict(export_model(source.opened(), out, sparse=True, batch=batch).facts())
 
 
 def verify_file(

@@ -35,6 +35,10 @@ def export(
     model: Model,
     variant: Annotated[Variant, typer.Option("--format", help="What to write.")],
     out: Out,
+    sparse: Annotated[
+        bool,
+        typer.Option("--sparse", help="ONNX: sparse initialisers where they are smaller."),
+    ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Examples per inference.")] = 1,
     trust_model: Trust = False,
     json: Json = False,
@@ -46,14 +50,14 @@ def export(
     from edgeprune import verbs
 
     source = verbs.Source(model, trust=trust_model)
-    facts = verbs.export_file(source, out, variant=variant.value, batch=batch)
+    facts = verbs.export_file(source, out, variant=variant.value, sparse=sparse, batch=batch)
     if json:
         session.print_json(facts)
         return
-    sparse = [name for name, kind in facts["stored"].items() if kind != "dense"]
+    stored = [name for name, kind in facts["stored"].items() if kind != "dense"]
     session.say(
         f"{out}: {facts['size_bytes']:,} bytes ({facts['gzip_bytes']:,} gzipped), "
-        f"{len(sparse)} of {len(facts['stored'])} tensors stored sparse"
+        f"{len(stored)} of {len(facts['stored'])} tensors stored sparse"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.common import verb
+from edgeprune.cli.common import everywhere, taken, verb
 from edgeprune.cli.options import Json
 from edgeprune.cli.terminal import Session
 
@@ -15,7 +15,21 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .t
 
 def add(app: typer.Typer) -> None:
     """Put these verbs on ``app``."""
-    group = typer.Typer(help="Device profiles: list, show, check.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Device profiles: list, show, check; alone it lists them.\n\n"
+        "Example:  edgeprune targets"
+    )
+
+    @group.callback(invoke_without_command=True)
+    @everywhere
+    def alone(ctx: typer.Context, json: Json = False, **flags: Any) -> None:
+        session = taken(ctx, flags)
+        inner = ctx.invoked_subcommand
+        if inner is None:
+            list_(session, json)
+        elif json:
+            raise typer.BadParameter(f"write it behind '{inner}'", ctx, param_hint="--json")
+
     verb(group, "list")(list_)
     verb(group, "show")(show)
     verb(group, "check")(check)

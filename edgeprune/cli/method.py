@@ -33,6 +33,7 @@ from edgeprune.cli.options import (
     Seed,
     Share,
     Threads,
+    Threshold,
     Trust,
     gathered,
 )
@@ -52,8 +53,11 @@ def add(app: typer.Typer) -> None:
 def score(
     session: Session,
     model: Model,
-    data: Data,
     out: Out,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Calibration data; magnitude needs none."),
+    ] = None,
     loss: Loss = None,
     method: MethodOption = Method.taylor,
     microbatch: Annotated[
@@ -69,7 +73,8 @@ def score(
     """
     from edgeprune import verbs
 
-    source = verbs.Source(model, str(data), loss, trust=trust_model, threads=threads)
+    given = None if data is None else str(data)
+    source = verbs.Source(model, given, loss, trust=trust_model, threads=threads)
     facts = verbs.score_file(
         source, out, method=method.value, microbatch=microbatch, progress=session.progress
     )
@@ -88,9 +93,7 @@ def plan(
         typer.Option(metavar="MODEL", help="Needed for --channels: which belong together."),
     ] = None,
     sparsity: Share = None,
-    threshold: Annotated[
-        float | None, typer.Option(metavar="X", help="Zero what scores below this.")
-    ] = None,
+    threshold: Threshold = None,
     channels: Channels = None,
     pattern: PatternOption = Pattern.none,
     scope: ScopeOption = Scope.whole,
@@ -144,6 +147,7 @@ def prune(
     loss: Loss = None,
     metric: Metric = None,
     sparsity: Share = None,
+    threshold: Threshold = None,
     channels: Channels = None,
     method: Annotated[
         list[Method] | None,
@@ -189,6 +193,7 @@ def prune(
         plan_out=plan,
         progress=session.progress,
         sparsity=sparsity,
+        threshold=threshold,
         channels=channels,
         method=_chosen(method),
         pattern=pattern.value,

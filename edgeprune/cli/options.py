@@ -71,6 +71,7 @@ class Recovery(StrEnum):
 
 
 Share = Annotated[float | None, typer.Option(metavar="X", help="Share of weights to zero.")]
+Threshold = Annotated[float | None, typer.Option(metavar="X", help="Zero what scores below this.")]
 Channels = Annotated[
     float | None, typer.Option(metavar="X", help="Share of units and filters to remove.")
 ]

@@ -17,7 +17,7 @@ from edgeprune.feeding.tfdata import batched, is_tf_data
 KINDS = "a pair of arrays, a tf.data.Dataset, or a re-iterable of (x, y) batches"
 
 
-def as_batches(data: Any, size: int = 32) -> Iterable[Batch]:
+def as_batches(data: Any, size: int = 32, *, model: Any = None) -> Iterable[Batch]:
     """Re-iterable batches of what a user gives.
 
     Args:
@@ -25,6 +25,8 @@ def as_batches(data: Any, size: int = 32) -> Iterable[Batch]:
             ``tf.data.Dataset`` of batches or any re-iterable of ``(x, y)`` batches: each batch as
             given, whatever ``size`` says.
         size: examples in a batch.
+        model: tells, of a tuple of tuples, a pair of several inputs and outputs from a tuple of
+            batches; without it, it is taken for the pair where it can be one.
 
     Returns:
         Batches whose arrays are numpy, floats as float32.
@@ -35,7 +37,7 @@ def as_batches(data: Any, size: int = 32) -> Iterable[Batch]:
     """
     if is_dataset(data):
         return data.batches(size)
-    if _is_pair(data):
+    if _is_pair(data, len(inputs_of(model))):
         return Indexed(Reader("data").rows(data)).batches(size)
     return _Given(_maker(data, "data"), Reader("data"))
 
@@ -49,7 +51,7 @@ def as_dataset(data: Any, model: Any = None, *, name: str = "data") -> Dataset:
     if is_dataset(data):
         return data
     reader = Reader(name, inputs_of(model), outputs_of(model))
-    if _is_pair(data):
+    if _is_pair(data, len(reader.inputs)):
         return Indexed(reader.rows(data))
     return gathered(_maker(data, name, reader), reader)
 
@@ -77,8 +79,29 @@ class _Given:
             raise DataError(f"{self.reader.name}: holds no batch; give some")
 
 
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple) and 1 <= len(data) <= 3
+def _is_pair(data: Any, inputs: int) -> bool:
+    """Whether a tuple is ``(x,)``, ``(x, y)`` or ``(x, y, weights)``, and not of batches.
+
+    ``inputs`` is the model's number of inputs, 0 where it is unknown. A pair begins with its
+    inputs: an array, or one array for each of several; a batch in its place begins with those.
+    """
+    if not (isinstance(data, tuple) and 1 <= len(data) <= 3):
+        return False
+    first = data[0]
+    if not isinstance(first, tuple) or not first:
+        return True
+    if any(_holds_arrays(part) for part in first):
+        return False
+    if inputs == 0 or len(first) == 1 or not all(hasattr(part, "shape") for part in first):
+        return True
+    return len(first) == inputs
+
+
+def _holds_arrays(part: Any) -> bool:
+    """Whether it is the several inputs of a batch."""
+    if isinstance(part, dict):
+        return True
+    return isinstance(part, tuple | list) and any(hasattr(item, "shape") for item in part)
 
 
 def _maker(data: Any, name: str, reader: Reader | None = None) -> Callable[[], Iterable[Any]]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from edgeprune.datasets import Dataset
 from edgeprune.errors import DataError, InputError, TrainingError
 from edgeprune.files import digest_of
+from edgeprune.graphs import Graph
 from edgeprune.models import Task, clone, values_digest
 from edgeprune.models.forward import FreeBatch, examples_of, outputs_of, parts_of
 from edgeprune.plans import Plan
@@ -41,6 +42,7 @@ def fine_tune(
     seed: int = 0,
     plan: Plan | None = None,
     decay: Decay = "none",
+    trace: Callable[[Any], Graph] | None = None,
     checkpoint: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Any, History]:
@@ -64,6 +66,7 @@ def fine_tune(
         plan: of this architecture; see :func:`edgeprune.recovery.hold`.
         decay: ``"cosine"`` lets the rate fall to 0 over all steps (Loshchilov and Hutter, "SGDR",
             2017, one cycle); ``"none"`` keeps it.
+        trace: as :func:`edgeprune.recovery.hold` has it.
         checkpoint: folder of the state after each epoch; a state of the same inputs is resumed.
         progress: one task of ``epochs`` times the steps of an epoch; a note after each epoch.
 
@@ -74,7 +77,8 @@ def fine_tune(
     Raises:
         InputError: a number out of range, patience without validation data, nothing trainable.
         DataError: no examples, or shapes that do not fit.
-        PlanError: the plan is of another model.
+        PlanError: the plan is of another model, or, without ``trace``, its cuts are not carried
+            out.
         TrainingError: the loss became NaN or infinite.
         OutputError: the checkpoint cannot be written.
     """
@@ -98,7 +102,8 @@ def fine_tune(
         raise InputError("nothing of this model is trainable; set layer.trainable = True")
     held = exact_zeros(new)
     if plan is not None:
-        held = merged(held, planned_zeros(new, plan))
+        traced = trace(new) if trace is not None and plan.cuts else None
+        held = merged(held, planned_zeros(new, plan, traced))
         write_zeros(held)
     steps = math.ceil(train.examples / batch_size)
     rate: Any = learning_rate

@@ -7,7 +7,7 @@ of consequences; passes repeat until one finds nothing, so a second strip finds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.rules.base import Ids
 from edgeprune.surgery.tracing import traced
+
+SHOWN = 12
+"""Runs of channel numbers in a line for people; :meth:`StripReport.facts` has them all."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,41 @@ class StripReport:
     removed: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """JSON values: ``removed``, and ``kept`` with every channel's number."""
+        return {
+            "removed": dict(self.removed),
+            "kept": [
+                {"layer": kept.layer, "channels": list(kept.channels), "reason": kept.reason}
+                for kept in self.kept
+            ],
+        }
+
     def lines(self) -> tuple[str, ...]:
-        """For people: one line a layer."""
+        """For people: one line a layer; which channels stay is named, of very many the first."""
         gone = [f"{name}: {count} channels leave" for name, count in self.removed.items()]
         stay = [
-            f"{kept.layer}: {len(kept.channels)} dead channels stay: {kept.reason}"
+            f"{kept.layer}: {_counted(kept.channels)} ({numbered(kept.channels)}): {kept.reason}"
             for kept in self.kept
         ]
         return (*gone, *stay)
+
+
+def numbered(channels: Sequence[int], most: int = SHOWN) -> str:
+    """Channel numbers as runs, ``0, 3-5, 9``; after ``most`` runs the rest is counted."""
+    runs: list[list[int]] = []
+    for channel in channels:
+        if runs and channel == runs[-1][-1] + 1:
+            runs[-1][1:] = [channel]
+        else:
+            runs.append([channel])
+    shown = ["-".join(map(str, run)) for run in runs[:most]]
+    rest = sum(run[-1] - run[0] + 1 for run in runs[most:])
+    return ", ".join([*shown, f"and {rest} more"] if rest else shown)
+
+
+def _counted(channels: Sequence[int]) -> str:
+    return "1 dead channel stays" if len(channels) == 1 else f"{len(channels)} dead channels stay"
 
 
 def strip(model: Any) -> Any:

@@ -58,7 +58,7 @@ def test_help_loads_nothing_heavy_and_is_quick() -> None:
         assert re.search(rf"^\W+{verb} ", done.stdout, re.M), verb
 
 
-@pytest.mark.parametrize("verb", [*VERBS[:-2], "targets list", "targets check", "doctor"])
+@pytest.mark.parametrize("verb", [*VERBS, "targets list", "targets show", "targets check"])
 def test_every_help_has_an_example_and_the_flags_of_everywhere(
     verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,14 +77,23 @@ def test_the_verbs_and_their_options_are_the_contract() -> None:
     }
     assert set(found) == set(VERBS)
     for name, flags in {
-        "score": {"--data", "--loss", "--method", "-o", "--out"},
-        "plan": {"--model", "--sparsity", "--threshold", "--channels", "-o"},
-        "zero": {"--plan", "-o"},
-        "prune": {"--data", "--loss", "--sparsity", "--channels", "-o"},
-        "strip": {"-o"},
-        "recover": {"--data", "--loss", "--plan", "-o"},
-        "export": {"--format", "-o"},
-        "verify": {"--model", "--data"},
+        "score": {"--data", "--loss", "--method", "-o", "--out", "--json"},
+        "plan": {"--model", "--sparsity", "--threshold", "--channels", "-o", "--json"},
+        "zero": {"--plan", "-o", "--json"},
+        "prune": {
+            "--data",
+            "--loss",
+            "--sparsity",
+            "--threshold",
+            "--channels",
+            "--method",
+            "-o",
+            "--json",
+        },
+        "strip": {"-o", "--json"},
+        "recover": {"--data", "--loss", "--plan", "--method", "-o", "--json"},
+        "export": {"--format", "--sparse", "-o", "--json"},
+        "verify": {"--model", "--data", "--json"},
         "bench": {"--target", "--json"},
         "run": {"--target", "--set", "--quick", "--dry-run", "--depfile", "--trust-model"},
         "inspect": {"--groups", "--json"},
@@ -246,6 +255,15 @@ def test_targets(
     assert main(["targets", "list", "--json"]) == 0
     names = {each["name"] for each in json.loads(capfd.readouterr().out)}
     assert {"host", "raspberry-pi-4"} <= names
+    for alone in (["targets", "--json"], ["targets", "-q", "list", "--json"]):
+        assert main(alone) == 0
+        captured = capfd.readouterr()
+        assert {each["name"] for each in json.loads(captured.out)} == names
+        assert captured.err == ""
+    assert main(["targets"]) == 0
+    assert "raspberry-pi-4" in capfd.readouterr().out
+    assert main(["targets", "--json", "show", "host"]) == 2
+    assert "behind 'show'" in capfd.readouterr().err
     assert main(["targets", "list"]) == 0
     assert "raspberry-pi-4" in capfd.readouterr().out
     assert main(["targets", "show", "raspberry-pi-4"]) == 0
@@ -293,7 +311,7 @@ def test_no_color_and_color(tmp_path: Path) -> None:
         import os, pty, sys
         pid, fd = pty.fork()
         if pid == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "edgeprune", "targets", "list"])
+            os.execv(sys.executable, [sys.executable, "-m", "edgeprune", "report", "result.json"])
         text = b""
         while True:
             try:
@@ -305,7 +323,11 @@ def test_no_color_and_color(tmp_path: Path) -> None:
             text += piece
         sys.stdout.write(repr(text))
     """
-    coloured = python(code, TERM="xterm-256color")
-    assert "\\x1b[1" in coloured.stdout
-    plain = python(code, TERM="xterm-256color", NO_COLOR="1")
-    assert not re.search(r"\\x1b\[[0-9;]*3[0-9]", plain.stdout)
+    from reporting_fixture import realistic
+
+    (tmp_path / "result.json").write_text(json.dumps(realistic().to_json()))
+    colour = r"\\x1b\[[0-9;]*3[0-9]"
+    coloured = python(code, cwd=tmp_path, TERM="xterm-256color")
+    assert re.search(colour, coloured.stdout), "the broken gate's row is red, a kept one's green"
+    plain = python(code, cwd=tmp_path, TERM="xterm-256color", NO_COLOR="1")
+    assert "BROKEN" in plain.stdout and not re.search(colour, plain.stdout)

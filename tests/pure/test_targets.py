@@ -54,7 +54,7 @@ def test_faults(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="known: host"):
         Target.load("zzz")
     (tmp_path / "bad.toml").write_text(
-        'description = "d"\narch = "arm64"\ncors = 4\nmemory_mb = "1"\n'
+        'description = "d"\narch = "arm64"\ncors = 4\nmemory = "1"\n'
     )
     with pytest.raises(RecipeError) as caught:
         Target.load("bad", [tmp_path])
@@ -62,7 +62,7 @@ def test_faults(tmp_path: Path) -> None:
         "unknown key 'cors'; did you mean 'cores'?",
         "'arch' must be 'any', 'x86_64', 'aarch64', 'armv7l' or 'riscv64', not the string 'arm64'; "
         "did you mean 'aarch64'?",
-        "'memory_mb' must be a whole number, not the string '1'",
+        "'memory' must be a whole number, not the string '1'",
     ]
     (tmp_path / "bad.toml").write_text(
         'description = "d"\narch = "any"\nruntime = ["litter"]\ncores = 2\nthreads = 4\n'
