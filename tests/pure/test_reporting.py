@@ -202,7 +202,8 @@ def test_ratios_compare_the_same_format_on_the_same_target() -> None:
 def test_headlines_and_endings() -> None:
     result = realistic()
     assert headline(result) == "1 gate broken"
-    assert headline(replace(result, gates=())) == "released for host"
+    assert headline(replace(result, gates=())) == "held back: raspberry-pi-4"
+    assert headline(replace(result, gates=(), held={})) == "released for host"
     assert headline(replace(result, quick=True)) == "quick run, nothing released"
     assert endings(result)[1].startswith("raspberry-pi-4: held back: max_bytes")
     assert gate_table(replace(result, gates=())) is None
