@@ -63,7 +63,7 @@ def run(
     Example:  edgeprune run edgeprune.toml --set prune.sparsity=0.95
     """
     from edgeprune import pipeline
-    from edgeprune.cli.tables import result_parts, stages_table
+    from edgeprune.cli.tables import near, result_parts, stages_table
 
     session.home = recipe.parent
     given: dict[str, Any] = {
@@ -92,6 +92,7 @@ def run(
     elif not session.quiet or result.exit_code:
         for part in result_parts(result):
             session.print(part)
+        session.print(f"report: {near(pipeline.report_of(recipe, quick=quick))}")
     return int(result.exit_code)
 
 

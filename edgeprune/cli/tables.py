@@ -32,7 +32,7 @@ def result_parts(result: Any) -> Iterable[Any]:
     yield Text(tables.summary(result))
     for line in tables.remarks(result):
         yield _hanging(line)
-    near = {target: _near(place) for target, place in result.released.items()}
+    near = {target: near(place) for target, place in result.released.items()}
     for line in tables.endings(replace(result, released=near)):
         yield Text(line, style="bold")
 
@@ -205,11 +205,11 @@ def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
     return grid
 
 
-def _near(place: str) -> str:
+def near(place: Path | str) -> str:
     """A path as one would type it here."""
     here = Path.cwd()
     path = Path(place)
-    return str(path.relative_to(here)) if path.is_relative_to(here) else place
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(place)
 
 
 def _is_records(value: Any) -> bool:

@@ -125,6 +125,17 @@ def clean(recipe: Path | str, *, everything: bool = False) -> int:
     return freed + workspace_of(recipe).clean(everything=everything)
 
 
+def report_of(recipe: Path | str, *, quick: bool = False) -> Path:
+    """Where a run of ``recipe`` leaves its report page."""
+    return _place_of(Path(recipe), workspace_of(recipe, quick=quick), "report.html")
+
+
+def _place_of(recipe: Recipe | Path, workspace: Workspace, name: str) -> Path:
+    """A place of a recipe's in the build directory, which recipes of one folder share."""
+    stem = (recipe.path if isinstance(recipe, Recipe) else recipe).stem
+    return workspace.root / (name if stem == DEFAULT else f"{stem}-{name}")
+
+
 class _Road:
     def __init__(
         self,
@@ -288,9 +299,7 @@ class _Road:
         write_bytes(self._own("report.md"), reporting.markdown(result).encode())
 
     def _own(self, name: str) -> Path:
-        """A place of this recipe's in the build directory, which recipes of one folder share."""
-        stem = self.recipe.path.stem
-        return self.workspace.root / (name if stem == DEFAULT else f"{stem}-{name}")
+        return _place_of(self.recipe, self.workspace, name)
 
 
 def _chosen(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
