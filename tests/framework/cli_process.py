@@ -4,6 +4,7 @@ command prints is what a terminal would get."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,15 @@ for line in sys.stdin:
     os.dup2(saved[1], 2)
     print(code, file=answers, flush=True)
 """
+
+
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+"""Names that ``tempfile`` makes for files and folders of ours before they are renamed."""
+
+
+def temporaries(folder: Path) -> list[str]:
+    """What a write that was broken off would leave."""
+    return [str(path) for path in folder.rglob(".*") if TEMPORARY.fullmatch(path.name)]
 
 
 class Program:

@@ -15,7 +15,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from cli_process import Program
+from cli_process import Program, temporaries
+
+from edgeprune.files import writing
 
 L = keras.layers
 Arrays = dict[str, Any]
@@ -39,7 +41,16 @@ def half_written(folder: Path) -> list[str]:
     """Of the build directory: stages without a key, temporary files and folders."""
     stages = folder / ".edgeprune" / "stages"
     left = [str(path) for path in stages.glob("*/*") if not (path / "key.json").is_file()]
-    return left + [str(path) for path in folder.rglob("*") if path.suffix == ".tmp"]
+    return left + temporaries(folder)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "plan.json", "SHA256SUMS", "strip"])
+def test_what_a_broken_write_would_leave_is_seen(tmp_path: Path, name: str) -> None:
+    with writing(tmp_path / "dist" / name) as temporary:
+        assert half_written(tmp_path) == [str(temporary)]
+    assert half_written(tmp_path) == []
+    (tmp_path / "dist" / ".gitignore").touch()
+    assert half_written(tmp_path) == []
 
 
 def refused(

@@ -140,6 +140,38 @@ def test_an_uncompiled_model_needs_a_loss(program: Program, folder: Path) -> Non
     assert "sparse_categorical_crossentropy" in err
 
 
+def test_magnitude_needs_neither_loss_nor_data(program: Program, folder: Path) -> None:
+    facts = program.facts(folder, "score", "bare.keras", "--method", "magnitude", "-o", "m.npz")
+    assert facts["kernels"] == 3
+    code, _, err = program(folder, "score", "model.keras", "-o", "m.npz")
+    assert code == 2
+    assert "--data" in err and err.count("\n") == 1
+
+
+def test_prune_by_a_threshold(program: Program, folder: Path) -> None:
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--threshold", 0.2, "--method",
+        "magnitude", "--epochs", 1, "-o", "t.keras",
+    )  # fmt: skip
+    assert 0.1 < facts["sparsity"] < 0.9
+    assert facts["plan"]["why"]["asked"] == {"threshold": 0.2}
+
+
+def test_recover_holds_the_cuts_of_a_plan_on_values_that_have_grown_back(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    program.facts(
+        folder, "plan", "s.npz", "--model", "model.keras", "--channels", 0.5, "-o", "half.json"
+    )
+    program.facts(
+        folder, "recover", "model.keras", "--data", "d.npz", "--plan", "half.json", "--epochs", 1,
+        "-o", "held.keras",
+    )  # fmt: skip
+    facts = program.facts(folder, "strip", "held.keras", "-o", "held-small.keras")
+    assert sum(facts["removed"].values()) == 24
+    assert facts["kept"] == []
+
+
 def test_data_of_a_function_and_what_it_prints_stays_off_the_screen(
     program: Program, folder: Path
 ) -> None:
@@ -248,6 +280,18 @@ def test_a_sparse_file_says_what_is_stored_sparse(
     )
     assert code in (1, 2)
     assert ".onnx" in err
+    sizes = {}
+    for name, more in (("rows.onnx", ()), ("few.onnx", ("--sparse",))):
+        facts = program.facts(
+            exported, "export", zeroed, "--format", "onnx-fp32", *more, "-o", name
+        )
+        sizes[name] = facts["size_bytes"], set(facts["stored"].values())
+    assert sizes["few.onnx"][1] != {"dense"} == sizes["rows.onnx"][1]
+    code, _, err = program(
+        exported, "export", zeroed, "--format", "fp32", "--sparse", "-o", "no.tflite"
+    )
+    assert code == 2
+    assert "fp32-sparse" in err and err.count("\n") == 1
     code, _, err = program(exported, "inspect", "sparse.tflite", "--groups")
     assert code == 2
 

@@ -164,6 +164,30 @@ def test_as_batches_of_several_inputs() -> None:
     assert isinstance(batch[0], tuple) and batch[0][1].shape == (20, 4)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_tuple_of_batches_is_as_good_as_a_list(model: keras.Model, count: int) -> None:
+    x, y = arrays()
+    batches = tuple((x[i::count], y[i::count]) for i in range(count))
+    for found in (as_batches(batches, 8, model=model), as_batches(list(batches), 8)):
+        assert [len(batch[0]) for batch in found] == [len(batch[0]) for batch in batches]
+    assert as_dataset(batches, model).examples == 20
+
+
+def test_tuples_and_a_model_of_several_inputs() -> None:
+    x, y = arrays()
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    total = keras.layers.Add()([a, b])
+    two = keras.Model([a, b], [keras.layers.Dense(3)(total), keras.layers.Dense(2)(total)])
+    ((xs, ys),) = as_batches(((x, x), (y, y)), 32, model=two)
+    assert (len(xs), len(ys), len(xs[0])) == (2, 2, 20)
+    given = (((x[:5], x[:5]), (y[:5], y[:5])), ((x[5:], x[5:]), (y[5:], y[5:])))
+    assert [len(batch[0][0]) for batch in as_batches(given, 32, model=two)] == [5, 15]
+    named = (({"a": x[:5], "b": x[:5]}, y[:5]), ({"a": x[5:], "b": x[5:]}, y[5:]))
+    assert as_dataset(named, two).examples == 20
+    rows = tuple(map(tuple, x.tolist()))
+    assert len(next(iter(as_batches((rows, y), 32)))[0]) == 20  # x as rows of numbers
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import edgeprune
 from edgeprune.errors import PlanError
-from edgeprune.models import architecture_digest, clone, kernels, named_weights
+from edgeprune.models import architecture_digest, clone, kernels, named_weights, values_digest
 from edgeprune.planning import make_plan
 from edgeprune.plans import Cut, Plan
 from edgeprune.recovery import hold
@@ -243,3 +244,76 @@ def test_the_zeros_of_cuts_stay_biases_and_normalisation_too(optimizer):
         value = np.asarray(named_weights(model)[name])
         assert not value[where].any(), name
     assert np.asarray(named_weights(model)["conv/bias"])[[0, 2]].any()
+
+
+# -- cuts, with edgeprune.hold, which knows what they take ------------------------------------
+
+
+def cut_plan(model):
+    return Plan.cut(edgeprune.trace(model), {"conv": [1, 3], "dense": [0, 2, 9]})
+
+
+def intact(model, plan) -> bool:
+    """Whether carrying the plan out again would change nothing."""
+    return values_digest(edgeprune.zero(model, plan)) == values_digest(model)
+
+
+@pytest.mark.parametrize("start", ["zeroed", "regrown", "never zeroed"])
+@pytest.mark.parametrize("optimizer", ["momentum", "weight decay", "ema"])
+def test_a_plan_of_cuts_fits_whatever_the_values_have_become(optimizer, start):
+    model = net()
+    plan = cut_plan(model)
+    if start != "never zeroed":
+        model = edgeprune.zero(model, plan)
+    if start == "regrown":
+        kernel = named_weights(model)["conv/kernel"]
+        kernel.assign(np.asarray(kernel) + 0.1)
+        reader = named_weights(model)["dense/kernel"]
+        reader.assign(np.asarray(reader) + 0.1)
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
+    before = {name: np.asarray(value) for name, value in named_weights(model).items()}
+    model.fit(*data(), batch_size=16, epochs=2, verbose=0, callbacks=[edgeprune.hold(plan)])
+    assert intact(model, plan)
+    for name in ("conv/kernel", "norm/gamma", "dense/kernel", "head/kernel"):
+        value = np.asarray(named_weights(model)[name])
+        assert (value != before[name])[value != 0].mean() > 0.5, name  # the rest is trained
+    sizes = {group.name: group.size for group in edgeprune.trace(edgeprune.strip(model))}
+    assert (sizes["conv"], sizes["dense"]) == (2, 13)
+
+
+@pytest.mark.parametrize("settings", [{"steps_per_execution": 3}, {"jit_compile": True}], ids=str)
+def test_cuts_with_several_steps_an_execution_and_xla(settings):
+    model = net()
+    plan = cut_plan(model)
+    model.compile(sgd(use_ema=True), "sparse_categorical_crossentropy", **settings)
+    model.fit(*data(), batch_size=16, epochs=2, verbose=0, callbacks=[edgeprune.hold(plan)])
+    assert intact(model, plan)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["hold first", "hold last"])
+def test_cuts_beside_checkpoints_and_early_stop(tmp_path, first):
+    model = net()
+    plan = cut_plan(model)
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True), "sparse_categorical_crossentropy")
+    others = [
+        keras.callbacks.ModelCheckpoint(tmp_path / "batch-{batch}.keras", save_freq=2),
+        keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True),
+    ]
+    callbacks = [edgeprune.hold(plan), *others] if first else [*others, edgeprune.hold(plan)]
+    x, y = data()
+    model.fit(
+        x, y, batch_size=16, epochs=4, verbose=0, callbacks=callbacks,
+        validation_data=(x, np.roll(y, 1)),
+    )  # fmt: skip
+    files = sorted(tmp_path.glob("*.keras"))
+    assert files
+    for found in (model, *map(keras.models.load_model, files)):
+        assert intact(found, plan)
+
+
+def test_a_cut_of_a_group_that_is_not_there():
+    model = net()
+    plan = Plan(architecture_digest(model), cuts=(Cut("convv", np.array([1], np.int32)),))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(PlanError, match="'convv'"):
+        model.fit(*data(), epochs=1, verbose=0, callbacks=[edgeprune.hold(plan)])

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_process import temporaries
 
 from edgeprune.pipeline import dry_run
 
@@ -61,7 +62,7 @@ def test_ctrl_c_keeps_what_is_finished(project: Path, stage: str) -> None:
     for place in (build / "stages").glob("*/*"):
         assert (place / "key.json").is_file(), place
     assert not (build / "lock.json").exists()
-    assert not [path for path in build.rglob("*") if path.suffix == ".tmp"]
+    assert temporaries(project) == []
     sets = more[1::2]
     states = {state.stage: state for state in dry_run(project / "edgeprune.toml", sets=sets)}
     assert states["check"].done and states["export-before-fp32"].done

@@ -20,7 +20,7 @@ from edgeprune.models import (
     values_digest,
 )
 from edgeprune.plans import Cut, Mask, Plan
-from edgeprune.surgery import strip, strip_with_report, trace, zero
+from edgeprune.surgery import Kept, StripReport, strip, strip_with_report, trace, zero
 
 L = keras.layers
 
@@ -155,11 +155,28 @@ def test_a_constant_stays_behind_same_padding_and_leaves_elsewhere() -> None:
     small, report = strip_with_report(net("same"))
     assert small.get_layer("first").filters == 4
     assert "padding 'same'" in report.kept[0].reason and report.kept[0].channels == (1,)
+    (line,) = report.lines()
+    assert line.startswith("first: 1 dead channel stays (1): second reads a constant, and ")
+    (kept,) = report.facts()["kept"]
+    assert kept == {"layer": "first", "channels": [1], "reason": report.kept[0].reason}
     model = net("valid")
     small, report = strip_with_report(model)
     assert report.removed == {"first": 1} and small.get_layer("second").use_bias
     x = inputs_for((8, 8, 2), 0).astype("float32")
     assert np.abs(np.asarray(model(x)) - np.asarray(small(x))).max() < 1e-5
+
+
+def test_channels_are_named_of_very_many_the_first() -> None:
+    reason = "blocks of 1x4 stay whole"
+    many = tuple(range(0, 60, 2))
+    report = StripReport({"a": 3}, (Kept("b", (0, 3, 4, 5, 9), reason), Kept("c", many, reason)))
+    assert report.lines() == (
+        "a: 3 channels leave",
+        f"b: 5 dead channels stay (0, 3-5, 9): {reason}",
+        "c: 30 dead channels stay (0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, and 18 more): "
+        + reason,
+    )
+    assert report.facts()["kept"][1]["channels"] == list(many)
 
 
 def test_one_channel_stays_where_all_are_dead() -> None:

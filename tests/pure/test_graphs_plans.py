@@ -11,6 +11,7 @@ import pytest
 from edgeprune.errors import PlanError, VersionError
 from edgeprune.graphs import Graph, Group, Member
 from edgeprune.plans import Cut, Mask, Plan
+from edgeprune.scores import Scores
 
 
 def _graph() -> Graph:
@@ -112,3 +113,81 @@ def test_plans_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "p.npz").unlink()
     with pytest.raises(PlanError, match="missing"):
         Plan.load(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"cuts": {"a": ["x"]}},
+        {"cuts": {"a": [[1]]}},
+        {"cuts": {"a": 1}},
+        {"cuts": {"a": [1 << 40]}},
+        {"cuts": {"a": [4, 1]}},
+        {"cuts": ["a"]},
+        {"cuts": None},
+        {"model": 3},
+        {"why": 3},
+        {"masks": {"a/kernel": {"pattern": "none", "shape": "56", "kept": 1}}},
+        {"masks": {"a/kernel": {"pattern": "none", "shape": [-5, 6], "kept": 1}}},
+        {"masks": {"a/kernel": {"pattern": "none", "shape": [500, 6], "kept": 1}}},
+        {"masks": {"a/kernel": {"pattern": "2x2", "shape": [5, 6], "kept": 1}}},
+        {"masks": {"a/kernel": 3}},
+        {"masks": {"c/kernel": {"pattern": "none", "shape": [5, 6], "kept": 1}}},
+        {"masks": ["a/kernel"]},
+        {"bits": None},
+        {"bits": {"file": "p.npz"}},
+    ],
+    ids=str,
+)
+def test_a_damaged_plan_is_one_line(tmp_path: Path, damage: dict[str, object]) -> None:
+    path = tmp_path / "p.json"
+    _plan().save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(PlanError, match="not a plan of edgeprune") as caught:
+        Plan.load(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def _scores() -> Scores:
+    weights = {"a/kernel": np.ones((5, 6), np.float32)}
+    return Scores("taylor", "d" * 64, weights, kinds={"a/kernel": "dense"}, facts={"n": 1})
+
+
+def test_scores_come_back(tmp_path: Path) -> None:
+    _scores().save(tmp_path / "s.npz")
+    found = Scores.load(tmp_path / "s.npz")
+    assert (found.method, found.kinds, found.facts) == ("taylor", {"a/kernel": "dense"}, {"n": 1})
+    assert (found.weights["a/kernel"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{}", "[1]", "3", "{", '{"method": 3, "model": "d", "kinds": {}, "facts": {}}',
+     '{"method": "taylor", "model": "d", "kinds": {"a/kernel": "dens"}, "facts": {}}',
+     '{"method": "taylor", "model": "d", "kinds": 3, "facts": {}}'],
+)  # fmt: skip
+def test_damaged_scores_are_one_line(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "s.npz"
+    np.savez(path, header=np.frombuffer(header.encode(), np.uint8))
+    with pytest.raises(PlanError, match="not a scores file") as caught:
+        Scores.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_of_another_kind_of_number_or_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    _scores().save(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{**arrays, "weights/a/kernel": np.array(["x"])})
+    with pytest.raises(PlanError, match="not a scores file"):
+        Scores.load(path)
+    np.save(path.with_suffix(".npy"), np.ones(3))
+    with pytest.raises(PlanError, match="not a scores file"):
+        Scores.load(path.with_suffix(".npy"))
+    _scores().save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(PlanError, match="not a scores file"):
+            Scores.load(path)
