@@ -50,7 +50,7 @@ def trace(model: Any) -> Graph:
 
 def score(
     model: Any,
-    data: Any = None,
+    data: Any,
     method: str = "taylor",
     loss: Any = None,
     *,
@@ -60,8 +60,8 @@ def score(
 
     Args:
         model: a Keras model.
-        data: see the module; batches count by their number of examples. ``"magnitude"`` needs
-            neither data nor loss.
+        data: see the module; batches count by their number of examples. ``"magnitude"`` needs no
+            loss, and takes ``None``.
         method: ``"taylor"``, ``"gradient"`` or ``"magnitude"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
 

@@ -32,8 +32,8 @@ def result_parts(result: Any) -> Iterable[Any]:
     yield Text(tables.summary(result))
     for line in tables.remarks(result):
         yield _hanging(line)
-    near = {target: near(place) for target, place in result.released.items()}
-    for line in tables.endings(replace(result, released=near)):
+    released = {target: near(place) for target, place in result.released.items()}
+    for line in tables.endings(replace(result, released=released)):
         yield Text(line, style="bold")
 
 
