@@ -6,6 +6,7 @@ Layout: https://flatbuffers.dev/internals/. Fields are numbered as in the schema
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ class Table:
         places = (start + 4 * index for index in range(length))
         return [Table(self._data, self._follow(place)) for place in places]
 
-    def numbers(self, field: int, dtype: npt.DTypeLike) -> npt.NDArray:
+    def numbers(self, field: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """A vector of numbers, as a read-only view of the file; empty where it is absent."""
         kind = np.dtype(dtype).newbyteorder("<")
         start, length = self._vector(field, kind.itemsize)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ def graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
     return found
 
 
-def _values(tensor: onnx.TensorProto) -> npt.NDArray:
+def _values(tensor: onnx.TensorProto) -> npt.NDArray[Any]:
     """The values of a tensor, after its size is known to fit its shape."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise Damage(f"tensor {tensor.name!r} keeps its values in another file")

@@ -6,6 +6,7 @@ Field numbers: ``tensorflow/lite/schema/schema.fbs``, version 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,7 @@ def _check_graph(graph: Table, tensors: int, codes: int) -> None:
             _check_indices(operator.numbers(field, np.int32), tensors, -1)
 
 
-def _check_indices(indices: npt.NDArray, tensors: int, lowest: int) -> None:
+def _check_indices(indices: npt.NDArray[Any], tensors: int, lowest: int) -> None:
     if len(indices) and (indices.min() < lowest or indices.max() >= tensors):
         raise Damage("it names a tensor that it does not have")
 

@@ -30,6 +30,8 @@ FEW = settings(
     # Shrinking builds hundreds of models; the failing case is printed as it was found.
     phases=[Phase.explicit, Phase.generate],
 )
+MANY = settings(FEW, max_examples=300)
+"""Of the nightly ring; other cases than the few, since hypothesis sizes what it draws by number."""
 SEEDS = st.integers(0, 2**31 - 1)
 
 
@@ -54,9 +56,7 @@ def proven(model: Any, plan: Plan, x: Any) -> Any:
     return small
 
 
-@FEW
-@given(body=images(), head=heads(), seed=SEEDS)
-def test_strip_of_random_chains_changes_no_output(body: Any, head: Any, seed: int) -> None:
+def chain(body: Any, head: Any, seed: int) -> None:
     with float64():
         model = built([*body, *head], (11, 11, 3))
         assume(model is not None)
@@ -65,14 +65,40 @@ def test_strip_of_random_chains_changes_no_output(body: Any, head: Any, seed: in
         proven(model, random_plan(model, np.random.default_rng(seed)), x)
 
 
-@FEW
-@given(head=heads(), seed=SEEDS)
-def test_strip_of_random_perceptrons_changes_no_output(head: Any, seed: int) -> None:
+def perceptron(head: Any, seed: int) -> None:
     with float64():
         model = built(head, (9,))
         x = inputs_for((9,), seed)
         woken(model, x, seed)
         proven(model, random_plan(model, np.random.default_rng(seed)), x)
+
+
+@FEW
+@given(body=images(), head=heads(), seed=SEEDS)
+def test_strip_of_random_chains_changes_no_output(body: Any, head: Any, seed: int) -> None:
+    chain(body, head, seed)
+
+
+@FEW
+@given(head=heads(), seed=SEEDS)
+def test_strip_of_random_perceptrons_changes_no_output(head: Any, seed: int) -> None:
+    perceptron(head, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@MANY
+@given(body=images(), head=heads(), seed=SEEDS)
+def test_strip_of_many_random_chains_changes_no_output(body: Any, head: Any, seed: int) -> None:
+    chain(body, head, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@MANY
+@given(head=heads(), seed=SEEDS)
+def test_strip_of_many_random_perceptrons_changes_no_output(head: Any, seed: int) -> None:
+    perceptron(head, seed)
 
 
 @pytest.mark.parametrize(

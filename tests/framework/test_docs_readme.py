@@ -1,0 +1,52 @@
+"""The README's commands and its Python, run as they stand beside a user's model and data."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_process import Program
+
+TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    edgeprune (.+?)(?:  +#.*)?$", TEXT, re.M)
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    program = Program()
+    yield program
+    program.close()
+
+
+def test_every_command_in_its_order(program: Program, project: Path) -> None:
+    (project / "edgeprune.toml").unlink()
+    verbs = [command.split()[0] for command in COMMANDS]
+    assert verbs == ["init", "run", "run", "prune", "export", "verify", "bench", "doctor"]
+    for command in COMMANDS:
+        code, _, err = program(project, *shlex.split(command))
+        assert code == 0, (command, err)
+    names = {path.name for path in (project / "dist" / "host").iterdir()}
+    assert names >= {"model.tflite", "model.onnx", "manifest.json", "SHA256SUMS"}
+    assert (project / ".edgeprune" / "report.html").is_file()
+
+
+def test_the_recipe(program: Program, project: Path) -> None:
+    (recipe,) = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
+    (project / "edgeprune.toml").write_text(recipe)
+    stages = program.facts(project, "run", "--dry-run")
+    assert {"round-3", "bench-host"} <= {stage["stage"] for stage in stages}
+
+
+def test_the_python(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    with np.load("data.npz") as data:
+        names: dict[str, object] = {"x": data["x_train"], "y": data["y_train"]}
+    exec(compile(block, "README.md", "exec"), names)
+    assert float(capsys.readouterr().out) > 0
