@@ -202,6 +202,7 @@ def test_hidden_softmax_keeps_its_layer_whole() -> None:
 
 
 def test_names_compile_state_flags_and_training_survive(tmp_path: Any) -> None:
+    keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
             keras.Input((6,), name="features"),
