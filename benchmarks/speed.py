@@ -29,19 +29,20 @@ from edgeprune.verification import verify_file
 LEAST = 2.3
 """Times as fast as dense, 93 % of the connections gone in 1×4 blocks, one thread, x86-64."""
 RESULTS = Path(__file__).resolve().parent / "results" / "speed.json"
+WIDTHS = ((512, 512), (480, 480), (472, 472), (471, 467))
 FORMS = [("1x4 blocks", 0.90), ("1x4 blocks", 0.93), ("1x4 blocks", 0.95), ("scattered", 0.93),
          ("scattered", 0.95), ("scattered", 0.98)]  # fmt: skip
 
 
-def mlp() -> Any:
-    """784-512-512-10, random weights."""
+def mlp(first: int = 512, second: int = 512) -> Any:
+    """784-512-512-10 or with other hidden widths, random weights."""
     keras.utils.set_random_seed(0)
     layers = keras.layers
     return keras.Sequential(
         [
             layers.Input((784,), name="image"),
-            layers.Dense(512, activation="relu", name="hidden_1"),
-            layers.Dense(512, activation="relu", name="hidden_2"),
+            layers.Dense(first, activation="relu", name="hidden_1"),
+            layers.Dense(second, activation="relu", name="hidden_2"),
             layers.Dense(10, activation="softmax", name="digit"),
         ]
     )
@@ -77,11 +78,21 @@ def measured(folder: Path) -> list[dict[str, Any]]:
     for (form, share), artifact, measurement in zip(FORMS, artifacts[1:], sparse, strict=True):
         faster = ratio(dense, measurement)
         rows.append(_row(form, share, artifact.size_bytes, measurement.median_ms, faster))
-    write_json(
-        RESULTS,
-        {"runtime": [dense.runtime, dense.runtime_version], "device": dense.device, "rows": rows},
-    )
+    facts = {"runtime": [dense.runtime, dense.runtime_version], "device": dense.device}
+    write_json(RESULTS, {**facts, "rows": rows, "by_width": by_width(folder)})
     return rows
+
+
+def by_width(folder: Path) -> list[dict[str, Any]]:
+    """Dense nets of other hidden widths, in one interleaved run: fewer units can be slower."""
+    paths = [
+        export_model(mlp(*widths), folder / f"{widths[0]}-{widths[1]}.tflite").path
+        for widths in WIDTHS
+    ]
+    return [
+        {"widths": list(widths), "median_us": round(measurement.median_ms * 1000, 2)}
+        for widths, measurement in zip(WIDTHS, bench_files(paths, runs=500), strict=True)
+    ]
 
 
 def _row(form: str, share: float, size: int, median_ms: float, faster: float) -> dict[str, Any]:

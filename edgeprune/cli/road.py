@@ -138,6 +138,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
     threads: Threads = 2,
     trust_model: Trust = False,
+    json: Json = False,
 ) -> None:
     """Write a commented recipe for a model that runs unedited.
 
@@ -145,9 +146,13 @@ def init(
     """
     from edgeprune import verbs
 
-    for line in verbs.init_file(
+    notes = verbs.init_file(
         model, data, out, loss=loss, metric=metric, force=force, threads=threads, trust=trust_model
-    ):
+    )
+    if json:
+        session.print_json({"file": str(out), "notes": list(notes)})
+        return
+    for line in notes:
         session.say(line)
     session.say(f"{out}: written; next: edgeprune run {out} --quick")
 
