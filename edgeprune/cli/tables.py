@@ -233,11 +233,16 @@ def _text(value: Any) -> str:
         return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         if _is_records(value):
-            return "\n".join(
-                ", ".join(f"{key} {_text(item)}" for key, item in each.items()) for each in value
-            )
+            return "\n".join(_record(each) for each in value)
         return ", ".join(_text(item) for item in value)
     return str(value)
+
+
+def _record(facts: Mapping[str, Any]) -> str:
+    """One of several records inside a cell; a member of a group as ``conv/kernel axis 2 reads``."""
+    if {"weight", "axis", "role"} <= facts.keys():
+        return f"{facts['weight']} axis {facts['axis']} {facts['role']}"
+    return ", ".join(f"{key} {_text(item)}" for key, item in facts.items())
 
 
 def _grid(title: str, show_header: bool = True) -> Table:
