@@ -9,9 +9,13 @@ REBOUND = """
 import importlib, pkgutil, sys
 import edgeprune
 
+# The engine's driver lives in a child of its own: LiteRT before 2.1 cannot be loaded beside
+# TensorFlow, which brings the same classes.
+ALONE = ("__main__", "worker", "litert")
+
 def modules(package):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if found.name.rpartition(".")[2] not in ("__main__", "worker"):
+        if found.name.rpartition(".")[2] not in ALONE:
             yield found.name
 
 names = list(modules(edgeprune))
