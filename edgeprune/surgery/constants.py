@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.models.names import named_weights
-from edgeprune.surgery.rules.base import Values
-from edgeprune.surgery.tracing import Step, Trace
+from edgeprune.surgery.flows import Demand, Values, lane_of, unknown
+
+if TYPE_CHECKING:
+    from edgeprune.surgery.tracing import Step
 
 Array = npt.NDArray[Any]
+Constants = Mapping[int, Values]
+"""By number of the tensor."""
 
 
 def arrays(model: Any) -> dict[str, Array]:
@@ -24,29 +28,59 @@ def arrays(model: Any) -> dict[str, Array]:
     }
 
 
-def constants(trace: Trace, weights: Mapping[str, Array]) -> dict[int, Values]:
-    """The constant at each channel of each tensor, by ``id`` of the tensor; NaN for none.
+def constants(steps: Sequence[Step], weights: Mapping[str, Array]) -> Constants:
+    """The constant at each channel of each tensor; NaN for none.
 
     Constants come from weights and activations alone: a kernel whose weights for a unit are zero,
     a gamma of zero, and what is computed from such channels. All in float64.
     """
     found: dict[int, Values] = {}
-    for step in trace.steps:
-        for tensor in step.call.outputs:
-            found[id(tensor)] = np.full(trace.ids[id(tensor)].shape, np.nan)
-        if step.rule is None or step.sent is None:
-            continue
-        made = step.rule.constant(
-            step.call, _own(step, weights), [found[id(tensor)] for tensor in step.call.inputs]
-        )
-        if made.shape == step.sent.ids.shape:
-            found[id(step.call.outputs[0])] = made
+    for step in steps:
+        call = step.node.call
+        made: Any = tuple(unknown(len(shape)) for shape in call.out_shapes)
+        if step.rule is not None:
+            values = [found[number] for number in step.node.inputs]
+            made = step.rule.constant(call, own(step, weights), values)
+            made = made if isinstance(made, tuple) else (made,)
+        found.update(zip(step.node.outputs, made, strict=True))
     return found
 
 
-def _own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
+def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights of a call's layer by their names inside it; vectors in float64, kernels as they
+    are, since most of them are looked at and few are multiplied."""
     return {
-        inner: np.asarray(weights[name], np.float64)
+        inner: weights[name] if weights[name].ndim > 1 else np.asarray(weights[name], np.float64)
         for inner, name in step.weights.items()
-        if np.issubdtype(np.asarray(weights[name]).dtype, np.floating)
+        if weights[name].dtype.kind == "f"
     }
+
+
+def silences(steps: Sequence[Step], shapes: Mapping[str, tuple[int, ...]]) -> Constants:
+    """What arrives at each channel of each tensor when the weights that make it are zero.
+
+    What follows a channel counts as one, which no zero comes of by chance; the rest is unknown.
+    """
+    roles: dict[str, float] = {}
+    for step in steps:
+        for part in step.parts:
+            value = {"makes": 0.0, "follows": 1.0, "reads": 0.0}[part.role]
+            name = step.weights[part.weight]
+            roles[name] = min(value, roles.get(name, value))
+    return constants(
+        steps,
+        {
+            name: np.broadcast_to(np.float64(roles.get(name, np.nan)), shape)
+            for name, shape in shapes.items()
+        },
+    )
+
+
+def met(demand: Demand, step: Step, values: Constants) -> npt.NDArray[np.bool_]:
+    """At which positions of a demand an exact zero arrives."""
+    arrived = [
+        lane_of(values[step.node.inputs[place]], axis, demand.ids.size) == 0
+        for place, axis in demand.sources
+    ]
+    combined = np.logical_and.reduce(arrived) if demand.every else np.logical_or.reduce(arrived)
+    return np.asarray(combined, bool)

@@ -17,7 +17,7 @@ from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.carrying import carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
-from edgeprune.surgery.rules.base import Ids
+from edgeprune.surgery.flows import Ids
 from edgeprune.surgery.tracing import traced
 
 SHOWN = 12

@@ -77,9 +77,9 @@ def _operations() -> Any:
 
 
 WALLED = {
-    _residual: {"stem": "join", "wide": "join", "narrow": None, "neck": None, "head": "output"},
-    _nested: {"first": None, "before": "nested", "inner": "nested", "after": None},
-    _shared: {"zeroth": None, "first": "shared", "twice:1": "shared"},
+    _residual: {"stem": None, "narrow": None, "neck": None, "head": "output"},
+    _nested: {"first": None, "before": None, "inner/inside": None, "after": None},
+    _shared: {"zeroth": None, "first": None},
     _custom: {"zeroth": None, "first": "own (Doubled)", "own": "own (Doubled)"},
     _fan_out: {"trunk": None, "a": "output", "b": "output"},
     _operations: {"first": None, "second": "Sin"},
