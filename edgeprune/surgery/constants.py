@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.models.names import named_weights
-from edgeprune.surgery.flows import Demand, Values, lane_of, unknown
+from edgeprune.surgery.flows import Demand, Values, unknown
 
 if TYPE_CHECKING:
     from edgeprune.surgery.tracing import Step
@@ -56,31 +56,15 @@ def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def silences(steps: Sequence[Step], shapes: Mapping[str, tuple[int, ...]]) -> Constants:
-    """What arrives at each channel of each tensor when the weights that make it are zero.
-
-    What follows a channel counts as one, which no zero comes of by chance; the rest is unknown.
-    """
-    roles: dict[str, float] = {}
-    for step in steps:
-        for part in step.parts:
-            value = {"makes": 0.0, "follows": 1.0, "reads": 0.0}[part.role]
-            name = step.weights[part.weight]
-            roles[name] = min(value, roles.get(name, value))
-    return constants(
-        steps,
-        {
-            name: np.broadcast_to(np.float64(roles.get(name, np.nan)), shape)
-            for name, shape in shapes.items()
-        },
-    )
-
-
-def met(demand: Demand, step: Step, values: Constants) -> npt.NDArray[np.bool_]:
+def met(
+    demand: Demand, step: Step, values: Constants, weights: Mapping[str, Array]
+) -> npt.NDArray[np.bool_]:
     """At which positions of a demand an exact zero arrives."""
+    assert step.rule is not None
+    inputs = [values[number] for number in step.node.inputs]
     arrived = [
-        lane_of(values[step.node.inputs[place]], axis, demand.ids.size) == 0
-        for place, axis in demand.sources
+        source == 0
+        for source in step.rule.arrived(step.node.call, own(step, weights), inputs, demand)
     ]
     combined = np.logical_and.reduce(arrived) if demand.every else np.logical_or.reduce(arrived)
     return np.asarray(combined, bool)

@@ -166,7 +166,7 @@ class Decision:
     def _demanded(self) -> None:
         for step in self.trace.steps:
             for demand in step.demands:
-                self._revive(demand.ids[~met(demand, step, self.values)])
+                self._revive(demand.ids[~met(demand, step, self.values, self.weights)])
 
     def _spread(self) -> None:
         """From what lives to what it reads, until nothing new comes to life."""

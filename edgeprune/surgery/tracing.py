@@ -18,6 +18,7 @@ from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
 from edgeprune.surgery.grouping import groups_of
 from edgeprune.surgery.rules import Rule, rule_of
+from edgeprune.surgery.silence import unmet
 from edgeprune.surgery.walking import Node, walked
 
 
@@ -99,6 +100,7 @@ class _Tracer:
         self.steps: list[Step] = []
         self._layers = {id(layer): name for name, layer in named_layers(model).items()}
         self._weights = {id(weight): name for name, weight in named_weights(model).items()}
+        self._shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
         self._lanes: dict[tuple[str, int], tuple[Ids, ...]] = {}
 
     def follow(self, node: Node) -> None:
@@ -173,11 +175,19 @@ class _Tracer:
     def finished(self) -> Trace:
         """The trace, with one number for what is tied together."""
         origins, label = self.book.settled()
+        steps = self._renamed(label)
+        if any(step.demands for step in steps):
+            for place, number in unmet(steps, origins, self._shapes):
+                demand = self.steps[place].demands[number]
+                self.book.fix(demand.ids, demand.reason)
+            origins, _ = self.book.settled()
+        return Trace(steps, origins)
 
+    def _renamed(self, label: Ids) -> tuple[Step, ...]:
         def renamed(ids: Ids) -> Ids:
             return np.where(ids < 0, ids, label[np.maximum(ids, 0)])
 
-        steps = tuple(
+        return tuple(
             replace(
                 step,
                 flows=tuple(
@@ -189,4 +199,3 @@ class _Tracer:
             )
             for step in self.steps
         )
-        return Trace(steps, origins)

@@ -18,6 +18,7 @@ from edgeprune.surgery.flows import (
     After,
     Array,
     Book,
+    Demand,
     Flow,
     Ids,
     Part,
@@ -74,6 +75,12 @@ class Rule:
         """The constants that ``part`` reads, one for each position of its axis."""
         place, axis = part.source
         return lane_of(values[place], axis, part.ids.size)
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        """The constants at each source of ``demand``, one for each position of its lane."""
+        return [lane_of(values[place], axis, demand.ids.size) for place, axis in demand.sources]
 
     def folds(self, call: Call, part: Part) -> str | None:
         """``None`` where a constant input of ``part`` can move into the bias exactly; else why
