@@ -14,7 +14,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from edgeprune.errors import ModelError
 from edgeprune.models.calls import calls
-from edgeprune.models.names import named_layers, named_weights
+from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
 
 Array = npt.NDArray[Any]
@@ -108,6 +108,10 @@ class _Builder:
         if _is_graph(layer):
             return self._graph(layer)
         config = layer.get_config()
+        if type(layer) is keras.layers.TimeDistributed:
+            # What it holds may be a model, or changed by a name of its own.
+            del config["layer"]
+            return type(layer)(self._copied(layer.layer), **config)
         if self._edit is not None and id(layer) in self._names:
             config = dict(self._edit(self._names[id(layer)], config))
         if type(layer) is keras.layers.Lambda:
@@ -189,7 +193,7 @@ def _set_flags(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
-    old_weights, weights = named_weights(model), named_weights(new)
+    old_weights, weights = ({**named_weights(one), **named_states(one)} for one in (model, new))
     missing = (set(old_weights) | set(values)) ^ set(weights)
     if missing:
         raise ModelError(

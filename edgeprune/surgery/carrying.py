@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.deciding import Decision, Read, makers
-from edgeprune.surgery.flows import After, Flow, Ids
+from edgeprune.surgery.flows import After, Flow, Ids, Part
 from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
 
@@ -57,16 +57,23 @@ class _Carrier:
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call
         kept = [[self._kept(lanes) for lanes in flow] for flow in inputs]
+        biases = self._fold(step)
+        self._slice(step)
+        weights = {**step.weights, **biases}
         after = After(
             tuple(map(self._left, call.in_shapes, inputs)),
             tuple(map(self._left, call.out_shapes, step.flows)),
+            {inner: self._value(name).shape for inner, name in weights.items()},
         )
-        changed = after.inputs != call.in_shapes or after.outputs != call.out_shapes
+        before = {inner: self._decision.weights[name].shape for inner, name in step.weights.items()}
+        changed = (after.inputs, after.outputs, after.weights) != (
+            call.in_shapes,
+            call.out_shapes,
+            {**before, **{inner: after.weights[inner] for inner in biases}},
+        )
         self._shapes.update(zip(step.node.outputs, after.outputs, strict=True))
-        biased = self._fold(step)
-        self._slice(step)
-        if changed or biased:
-            self._configs[step.name] = (step, after, biased)
+        if changed or biases:
+            self._configs[step.name] = (step, after, bool(biases))
         if changed and step.rule is not None:
             instead = step.rule.instead(call, after, kept)
             if instead is not None:
@@ -96,26 +103,28 @@ class _Carrier:
             if keep is not None and value.shape[axis] == old.shape[axis]:
                 self._values[name] = np.take(value, keep, axis=axis)
 
-    def _fold(self, step: Step) -> bool:
-        """Move the constants of channels that leave into the bias; whether it needs a new one."""
-        delta = self._constant(step)
-        if delta is None:
-            return False
-        reads = next(part for part in step.parts if part.role == "reads")
-        kernel = self._decision.weights[step.weights[reads.weight]]
-        name = step.weights.get("bias")
-        if name is not None:
-            bias = np.asarray(self._decision.weights[name], np.float64)
-            self._values[name] = (bias + delta).astype(kernel.dtype)
-            return False
-        keep = self._kept(tuple(part.ids for part in makers(step, reads)))
-        delta = delta if keep is None else delta[keep]
-        self._values[f"{step.name}/bias"] = delta.astype(kernel.dtype)
-        return True
+    def _fold(self, step: Step) -> dict[str, str]:
+        """Move the constants of channels that leave into biases; the new ones among those, full
+        names by the names inside the layer."""
+        rule, call = step.rule, step.node.call
+        assert rule is not None
+        new = {}
+        for inner, (delta, read) in self._deltas(step).items():
+            kernel = self._decision.weights[step.weights[read.weight]]
+            name = step.weights.get(inner)
+            if name is None:
+                name = new[inner] = f"{step.name}/{inner}"
+                keep = self._kept(tuple(part.ids for part in makers(step, read)))
+                value = rule.shifted(call, None, delta if keep is None else delta[keep])
+            else:
+                value = rule.shifted(call, self._decision.weights[name], delta)
+            self._values[name] = value.astype(kernel.dtype)
+        return new
 
-    def _constant(self, step: Step) -> Array | None:
-        """What leaving channels give to each channel that the step makes; ``None`` for nothing."""
-        total: Array | None = None
+    def _deltas(self, step: Step) -> dict[str, tuple[Array, Part]]:
+        """By bias: what leaving channels give to each channel that its layer makes, and a part
+        that reads them."""
+        found: dict[str, tuple[Array, Part]] = {}
         for (_, axis), reads in self._reads_of(step).items():
             first = reads[0]
             leaves = np.logical_or.reduce([self._leaves(read.part.ids) for read in reads])
@@ -129,8 +138,14 @@ class _Carrier:
             matrix = np.moveaxis(taken, (axis, made.axis), (-2, -1))
             delta = value[rows] @ matrix.sum(axis=tuple(range(matrix.ndim - 2)))
             if delta.any():
-                total = delta if total is None else total + delta
-        return total
+                assert step.rule is not None
+                inner = step.rule.bias(step.node.call, first.part)
+                total = found[inner][0] + delta if inner in found else delta
+                found[inner] = (total, first.part)
+        return found
+
+    def _value(self, name: str) -> Array:
+        return self._values[name] if name in self._values else self._decision.weights[name]
 
     def _reads_of(self, step: Step) -> dict[tuple[str, int], list[Read]]:
         found: dict[tuple[str, int], list[Read]] = {}
@@ -145,6 +160,6 @@ class _Carrier:
 def _edited(step: Step, after: After, biased: bool, config: Mapping[str, Any]) -> Mapping[str, Any]:
     assert step.rule is not None
     changed = dict(step.rule.resized(step.node.call, config, after))
-    if biased:
+    if biased and "use_bias" in changed:
         changed["use_bias"] = True
     return changed

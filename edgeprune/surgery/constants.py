@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edgeprune.models.names import named_weights
+from edgeprune.models.names import named_states, named_weights
 from edgeprune.surgery.flows import Demand, Values, unknown
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ Constants = Mapping[int, Values]
 
 
 def arrays(model: Any) -> dict[str, Array]:
-    """Every weight of ``model`` as an array, by name."""
+    """Every weight of ``model`` and every state kept between calls as an array, by name."""
     return {
         name: np.asarray(keras.ops.convert_to_numpy(weight))
-        for name, weight in named_weights(model).items()
+        for name, weight in {**named_weights(model), **named_states(model)}.items()
     }
 
 
@@ -52,7 +52,7 @@ def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
     return {
         inner: weights[name] if weights[name].ndim > 1 else np.asarray(weights[name], np.float64)
         for inner, name in step.weights.items()
-        if weights[name].dtype.kind == "f"
+        if name in weights and weights[name].dtype.kind == "f"
     }
 
 

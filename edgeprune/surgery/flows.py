@@ -7,8 +7,8 @@ its channels does. An axis without lanes keeps its length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,10 +102,17 @@ class Sent:
 
 @dataclass(frozen=True)
 class After:
-    """Shapes (without the batch) of a call's tensors when the channels have left."""
+    """Shapes when the channels have left.
+
+    Attributes:
+        inputs: of what goes into the call, without the batch.
+        outputs: of what comes out, without the batch.
+        weights: of the layer's weights by their names inside it, a new bias included.
+    """
 
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def bare(rank: int) -> Flow:
@@ -181,3 +188,8 @@ def sizes(shape: Sequence[int | None]) -> list[int] | None:
 def unknown(rank: int) -> Values:
     """Constants of a tensor of which nothing is known."""
     return np.full((1,) * rank, np.nan)
+
+
+def product(one: Values, other: Values) -> Values:
+    """The product of constants, where a zero wins over what is unknown."""
+    return np.where((one == 0) | (other == 0), 0.0, one * other)

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 def groups_of(model: Any, steps: Sequence[Step], origins: Sequence[Origin]) -> tuple[Group, ...]:
     """The groups that some weight sits on."""
     members: list[dict[tuple[str, int, bytes], Member]] = [{} for _ in origins]
+    shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
     for step in steps:
         for part in step.parts:
             weight = step.weights[part.weight]
+            if weight not in shapes:
+                continue  # a state between calls: no plan names it, strip slices it
             for place in origins_in(origins, part.ids).tolist():
                 member = _member(weight, part, origins[place])
                 key = (weight, part.axis, member.channel.tobytes())
                 members[place].setdefault(key, member)
-    shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
     uses = weight_uses(model, steps)
     return tuple(
         _group(origin, tuple(own.values()), shapes, uses)
@@ -46,7 +48,7 @@ def weight_uses(model: Any, steps: Sequence[Step]) -> dict[str, int]:
         for inner, times in kernel_uses(step.node.call).items():
             name = step.weights.get(inner)
             if name in found:
-                found[name] += times
+                found[name] += times * step.node.times
     return found
 
 

@@ -13,7 +13,7 @@ from edgeprune.errors import ModelError
 from edgeprune.graphs import Graph
 from edgeprune.models.calls import function_of
 from edgeprune.models.digests import architecture_digest
-from edgeprune.models.names import named_layers, named_weights
+from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
 from edgeprune.surgery.grouping import groups_of
@@ -99,7 +99,8 @@ class _Tracer:
         self.flows: dict[int, Flow] = {}
         self.steps: list[Step] = []
         self._layers = {id(layer): name for name, layer in named_layers(model).items()}
-        self._weights = {id(weight): name for name, weight in named_weights(model).items()}
+        named = {**named_weights(model), **named_states(model)}
+        self._weights = {id(weight): name for name, weight in named.items()}
         self._shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
         self._lanes: dict[tuple[str, int], tuple[Ids, ...]] = {}
 
@@ -133,7 +134,8 @@ class _Tracer:
         weights = getattr(layer, "weights", ())
         if not getattr(layer, "_layers", None):
             return {weight.name: self._weights[id(weight)] for weight in weights}
-        return {inner: self._weights[id(weight)] for inner, weight in named_weights(layer).items()}
+        inside = {**named_weights(layer), **named_states(layer)}
+        return {inner: self._weights[id(weight)] for inner, weight in inside.items()}
 
     def _share(self, sent: Sent, weights: Mapping[str, str]) -> None:
         """A weight that several calls use has the same channels in each."""

@@ -87,6 +87,15 @@ class Rule:
         not."""
         return "it has no bias to take a constant"
 
+    def bias(self, call: Call, part: Part) -> str:
+        """The bias that takes a constant which ``part`` reads, by its name inside the layer."""
+        return "bias"
+
+    def shifted(self, call: Call, bias: Array | None, delta: Array) -> Array:
+        """That bias with ``delta`` (one for each position of the axis that makes) in it; ``None``
+        where the layer has none."""
+        return delta if bias is None else np.asarray(bias, np.float64) + delta
+
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         """The config of the layer for the shapes that are left."""
         return config
