@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
-from edgeprune.surgery.deciding import Decision, Read, makers
+from edgeprune.surgery.deciding import Decision, Read, made_axes
 from edgeprune.surgery.flows import After, Flow, Ids, Part
 from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
@@ -42,6 +42,7 @@ class _Carrier:
             flows.update(zip(step.node.outputs, step.flows, strict=True))
             if step.rule is not None:
                 self._carry(step, [flows[number] for number in step.node.inputs])
+        self._rescale()
         values = {**self._decision.weights, **self._values}
 
         def edit(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -103,6 +104,15 @@ class _Carrier:
             if keep is not None and value.shape[axis] == old.shape[axis]:
                 self._values[name] = np.take(value, keep, axis=axis)
 
+    def _rescale(self) -> None:
+        """What keeps the outputs when a length that the layer divides by has changed."""
+        for step, after, _ in self._configs.values():
+            assert step.rule is not None
+            for inner, factor in step.rule.rescaled(step.node.call, after).items():
+                name = step.weights[inner]
+                value = self._value(name)
+                self._values[name] = (value * np.float64(factor)).astype(value.dtype)
+
     def _fold(self, step: Step) -> dict[str, str]:
         """Move the constants of channels that leave into biases; the new ones among those, full
         names by the names inside the layer."""
@@ -114,10 +124,9 @@ class _Carrier:
             name = step.weights.get(inner)
             if name is None:
                 name = new[inner] = f"{step.name}/{inner}"
-                keep = self._kept(tuple(part.ids for part in makers(step, read)))
-                value = rule.shifted(call, None, delta if keep is None else delta[keep])
+                value = rule.shifted(call, read, None, self._sliced(step, read, delta))
             else:
-                value = rule.shifted(call, self._decision.weights[name], delta)
+                value = rule.shifted(call, read, self._decision.weights[name], delta)
             self._values[name] = value.astype(kernel.dtype)
         return new
 
@@ -125,6 +134,7 @@ class _Carrier:
         """By bias: what leaving channels give to each channel that its layer makes, and a part
         that reads them."""
         found: dict[str, tuple[Array, Part]] = {}
+        counted: dict[str, list[tuple[int, Array]]] = {}
         for (_, axis), reads in self._reads_of(step).items():
             first = reads[0]
             leaves = np.logical_or.reduce([self._leaves(read.part.ids) for read in reads])
@@ -133,16 +143,28 @@ class _Carrier:
             if not rows.size:
                 continue
             kernel = self._decision.weights[step.weights[first.part.weight]]
-            made = makers(step, first.part)[0]
             taken = np.take(kernel, rows, axis=axis).astype(np.float64)
-            matrix = np.moveaxis(taken, (axis, made.axis), (-2, -1))
-            delta = value[rows] @ matrix.sum(axis=tuple(range(matrix.ndim - 2)))
+            # What leaves along two axes at once is counted along the first.
+            for other, gone in counted.get(first.part.weight, ()):
+                np.moveaxis(taken, other, 0)[gone] = 0.0
+            counted.setdefault(first.part.weight, []).append((axis, rows))
+            kept = (axis, *made_axes(step, first.part))
+            others = tuple(place for place in range(taken.ndim) if place not in kept)
+            delta = np.tensordot(value[rows], taken.sum(axis=others, keepdims=True), (0, axis))
+            delta = delta.reshape([taken.shape[place] for place in kept[1:]])
             if delta.any():
                 assert step.rule is not None
                 inner = step.rule.bias(step.node.call, first.part)
                 total = found[inner][0] + delta if inner in found else delta
                 found[inner] = (total, first.part)
         return found
+
+    def _sliced(self, step: Step, read: Part, delta: Array) -> Array:
+        """``delta``, one axis for each that the weight of ``read`` makes, without what leaves."""
+        for place, (_, lanes) in enumerate(made_axes(step, read).items()):
+            keep = self._kept(tuple(lanes))
+            delta = delta if keep is None else np.take(delta, keep, axis=place)
+        return delta
 
     def _value(self, name: str) -> Array:
         return self._values[name] if name in self._values else self._decision.weights[name]

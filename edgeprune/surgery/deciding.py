@@ -35,6 +35,14 @@ def makers(step: Step, read: Part) -> tuple[Part, ...]:
     )
 
 
+def made_axes(step: Step, read: Part) -> dict[int, list[Ids]]:
+    """The axes on which the weight of ``read`` makes channels, in order, with the lanes there."""
+    found: dict[int, list[Ids]] = {}
+    for part in sorted(makers(step, read), key=lambda part: part.axis):
+        found.setdefault(part.axis, []).append(part.ids)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Read:
     """One part that reads, and what it meets.

@@ -91,10 +91,15 @@ class Rule:
         """The bias that takes a constant which ``part`` reads, by its name inside the layer."""
         return "bias"
 
-    def shifted(self, call: Call, bias: Array | None, delta: Array) -> Array:
-        """That bias with ``delta`` (one for each position of the axis that makes) in it; ``None``
-        where the layer has none."""
+    def shifted(self, call: Call, part: Part, bias: Array | None, delta: Array) -> Array:
+        """That bias with ``delta`` (an axis for each on which the weight makes) in it; ``bias`` is
+        ``None`` where the layer has none."""
         return delta if bias is None else np.asarray(bias, np.float64) + delta
+
+    def rescaled(self, call: Call, after: After) -> Mapping[str, float]:
+        """By name inside the layer, what multiplies a weight that is left, so that the outputs
+        stay when a length that the layer divides by has changed."""
+        return {}
 
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         """The config of the layer for the shapes that are left."""
