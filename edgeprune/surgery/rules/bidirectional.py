@@ -12,7 +12,7 @@ import numpy as np
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import After, Book, Flow, Ids, Values, Wall, product
 from edgeprune.surgery.rules.base import Rule
-from edgeprune.surgery.rules.recurrent import RecurrentRule, outputs_of, refitted, with_config
+from edgeprune.surgery.rules.recurrent import RecurrentRule, flows_of, refitted, with_config
 
 
 class BidirectionalRule(RecurrentRule):
@@ -43,7 +43,7 @@ class BidirectionalRule(RecurrentRule):
             for cell, ids in zip(cells, half, strict=True)
             for _ in range(cell.states)
         ]
-        return outputs_of(call, ends, states)
+        return flows_of(call, ends, states)
 
     @staticmethod
     def merged(layer: Any, outputs: Sequence[Values]) -> Sequence[Values]:

@@ -125,10 +125,10 @@ class _Step:
         self.gates = cell.gates
         self.recurrent = weights[f"{cell.prefix}recurrent_kernel"]
         bias = weights.get(f"{cell.prefix}bias")
-        two = bias is not None and bias.ndim > 1
-        self.bias: Array | None = bias[1] if two else None
-        first = bias[0] if two else bias
-        self.inner = multiplied(weights[f"{cell.prefix}kernel"], inside, 0, 1, first)
+        self.bias: Array | None = None
+        if bias is not None and bias.ndim > 1:
+            bias, self.bias = bias
+        self.inner = multiplied(weights[f"{cell.prefix}kernel"], inside, 0, 1, bias)
 
     def __call__(self, before: Values, start: Sequence[Values]) -> tuple[Values, Array]:
         """What comes out, and which units' next state is zero."""

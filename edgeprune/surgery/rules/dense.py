@@ -15,7 +15,6 @@ from edgeprune.surgery.flows import (
     Part,
     Sent,
     Values,
-    Wall,
     lane_of,
     laned,
     on_axis,
@@ -55,8 +54,8 @@ class EmbeddingRule(Rule):
     """Table (word, width): axis 1 makes; the words are no channels."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        if any(inputs[0]):
-            raise Wall("its words come from channels")
+        for ids in (ids for lanes in inputs[0] for ids in lanes):
+            book.fix(ids, f"{call.layer.name} looks them up")
         made = book.fresh(call.layer.output_dim)
         flow = laned(len(call.out_shapes[0]), -1, made)
         return Sent((flow,), (Part("embeddings", 1, made, "makes"),))

@@ -87,7 +87,7 @@ class RecurrentRule(Rule):
         """Lanes of each output; ``made`` has the units of every cell of every half."""
         cells = self.cells(call.layer)[0]
         states = [ids for cell, ids in zip(cells, made[0], strict=True) for _ in range(cell.states)]
-        return outputs_of(call, [made[0][-1]], states)
+        return flows_of(call, [made[0][-1]], states)
 
     def constant(
         self, call: Call, weights: Weights, values: Sequence[Values]
@@ -204,7 +204,8 @@ def _units(cell: Cell, inside: Sequence[Ids], parts: list[Part], book: Book) -> 
     return made
 
 
-def outputs_of(call: Call, ends: Sequence[Ids], states: Sequence[Ids]) -> tuple[Flow, ...]:
+def flows_of(call: Call, ends: Sequence[Ids], states: Sequence[Ids]) -> tuple[Flow, ...]:
+    """Lanes of each output: what comes out, then the states if they do."""
     return tuple(
         laned(len(shape), -1, ids)
         for ids, shape in zip((*ends, *states), call.out_shapes, strict=False)
@@ -212,7 +213,9 @@ def outputs_of(call: Call, ends: Sequence[Ids], states: Sequence[Ids]) -> tuple[
 
 
 def with_config(serialized: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**serialized, "config": {**serialized["config"], **config}}
+    """A serialised layer with another config; it is built again, for the shapes that are left."""
+    kept = {key: value for key, value in serialized.items() if key != "build_config"}
+    return {**kept, "config": {**serialized["config"], **config}}
 
 
 def refitted(
