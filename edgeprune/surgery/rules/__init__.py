@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from edgeprune.surgery.rules.attention import GroupQueryAttentionRule, MultiHeadAttentionRule
 from edgeprune.surgery.rules.base import Rule
 from edgeprune.surgery.rules.convolution import (
     ConvolutionRule,
@@ -15,7 +16,15 @@ from edgeprune.surgery.rules.convolution import (
     TransposedRule,
 )
 from edgeprune.surgery.rules.dense import DenseRule, EmbeddingRule
+from edgeprune.surgery.rules.dots import AdditiveAttentionRule, AttentionRule, DotRule
+from edgeprune.surgery.rules.einsum import EinsumDenseRule
 from edgeprune.surgery.rules.joins import MERGES
+from edgeprune.surgery.rules.layer_norms import (
+    GroupNormRule,
+    LayerNormRule,
+    RMSNormRule,
+    UnitNormRule,
+)
 from edgeprune.surgery.rules.normalization import (
     BatchNormRule,
     NormalizationRule,
@@ -55,6 +64,16 @@ RULES: Mapping[type, Rule] = {
     **_named(BatchNormRule(), "BatchNormalization"),
     **_named(NormalizationRule(), "Normalization"),
     **_named(RescalingRule(), "Rescaling"),
+    **_named(LayerNormRule(), "LayerNormalization"),
+    **_named(GroupNormRule(), "GroupNormalization"),
+    **_named(RMSNormRule(), "RMSNormalization"),
+    **_named(UnitNormRule(), "UnitNormalization"),
+    **_named(EinsumDenseRule(), "EinsumDense"),
+    **_named(MultiHeadAttentionRule(), "MultiHeadAttention"),
+    **_named(GroupQueryAttentionRule(), "GroupQueryAttention"),
+    **_named(AttentionRule(), "Attention"),
+    **_named(AdditiveAttentionRule(), "AdditiveAttention"),
+    **_named(DotRule(), "Dot"),
     **_named(ActivationRule(), "Activation"),
     **_named(ElementwiseRule(), "ReLU", "LeakyReLU", "ELU"),
     **_named(PReLURule(), "PReLU"),
