@@ -158,10 +158,24 @@ class Decision:
                 self._revive(np.array([origin.start]))
                 self.kept.append((origin.name, np.array([0]), ONE_STAYS))
                 self._spread()
+        self._fill()
         # Readers first: which of their columns stay tells what pattern a kernel has.
         for place, origin in reversed([*enumerate(self.trace.origins)]):
             if origin.fixed is None:
                 self._stand(place, origin)
+
+    def _fill(self) -> None:
+        """No tensor may become empty, a slice of one neither: one of its positions stays."""
+        empty = True
+        while empty:
+            empty = False
+            for step in self.trace.steps:
+                for lanes in (lanes for flow in step.flows for lanes in flow if lanes):
+                    if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
+                        empty = True
+                        self._revive(np.array([ids[0] for ids in lanes]))
+            if empty:
+                self._spread()
 
     def _alive_of(self, origin: Origin) -> Bools:
         return self._alive[origin.start : origin.start + origin.size]

@@ -121,9 +121,8 @@ def bare(rank: int) -> Flow:
 
 
 def laned(rank: int, axis: int, *lanes: Ids) -> Flow:
-    """``lanes`` on one axis of ``rank``. A lane of one position ties nothing: a layer keeps at
-    least one channel."""
-    return replaced(bare(rank), axis, [lane for lane in lanes if lane.size > 1])
+    """``lanes`` on one axis of ``rank``."""
+    return replaced(bare(rank), axis, lanes)
 
 
 def replaced(flow: Flow, axis: int, lanes: Sequence[Ids]) -> Flow:
@@ -151,7 +150,8 @@ def joined_axis(
     lanes: Sequence[tuple[Ids, ...]], lengths: Sequence[int | None], book: Book
 ) -> tuple[Ids, ...]:
     """Lanes of one axis where several tensors meet position by position."""
-    there = [lane for lane, length in zip(lanes, lengths, strict=True) if length != 1]
+    wide = any(length != 1 for length in lengths)
+    there = [lane for lane, length in zip(lanes, lengths, strict=True) if length != 1 or not wide]
     first = max(there, key=len, default=())
     for lane in there:
         if len(lane) != len(first):

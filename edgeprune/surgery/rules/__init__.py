@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras.src.applications.convnext import LayerScale
 
+from edgeprune.surgery.rules.arithmetic import OPERATIONS
 from edgeprune.surgery.rules.attention import GroupQueryAttentionRule, MultiHeadAttentionRule
 from edgeprune.surgery.rules.base import Rule
+from edgeprune.surgery.rules.bidirectional import RECURRENT
 from edgeprune.surgery.rules.convolution import (
     ConvolutionRule,
     DepthwiseRule,
+    GroupedRule,
     SeparableRule,
     TransposedRule,
 )
 from edgeprune.surgery.rules.dense import DenseRule, EmbeddingRule
+from edgeprune.surgery.rules.distributed import DISTRIBUTED
 from edgeprune.surgery.rules.dots import AdditiveAttentionRule, AttentionRule, DotRule
 from edgeprune.surgery.rules.einsum import EinsumDenseRule
 from edgeprune.surgery.rules.joins import MERGES
@@ -25,6 +30,7 @@ from edgeprune.surgery.rules.layer_norms import (
     RMSNormRule,
     UnitNormRule,
 )
+from edgeprune.surgery.rules.moves import MOVES
 from edgeprune.surgery.rules.normalization import (
     BatchNormRule,
     NormalizationRule,
@@ -33,6 +39,7 @@ from edgeprune.surgery.rules.normalization import (
 from edgeprune.surgery.rules.pointwise import (
     ActivationRule,
     ElementwiseRule,
+    LayerScaleRule,
     MixingRule,
     PassRule,
     PReLURule,
@@ -96,13 +103,22 @@ RULES: Mapping[type, Rule] = {
     **_named(ReshapeRule(), "Flatten", "Reshape"),
     **_named(PermuteRule(), "Permute"),
     **_named(RepeatVectorRule(), "RepeatVector"),
+    LayerScale: LayerScaleRule(),
     **MERGES,
+    **RECURRENT,
+    **DISTRIBUTED,
+    **OPERATIONS,
+    **MOVES,
 }  # fmt: skip
 """By exact class: a subclass may do anything, so it is a wall."""
+
+_GROUPED = _named(GroupedRule(), "Conv1D", "Conv2D", "Conv3D")
 
 
 def rule_of(layer: Any) -> Rule | None:
     """The rule that a layer or operation follows; ``None`` for a wall."""
+    if getattr(layer, "groups", 1) != 1 and type(layer) in _GROUPED:
+        return _GROUPED[type(layer)]
     return RULES.get(type(layer))
 
 

@@ -44,11 +44,6 @@ def _spatial(call: Call, flow: Flow, book: Book) -> Flow:
 class ConvolutionRule(Rule):
     """Kernel (taps…, input, filter): the axis before the last reads, the last makes."""
 
-    def refusal(self, call: Call) -> str | None:
-        if getattr(call.layer, "groups", 1) != 1:
-            return "grouped convolutions are not followed yet"
-        return super().refusal(call)
-
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
         reads, makes = self._axes(call)
@@ -117,7 +112,7 @@ class DepthwiseRule(Rule):
             parts = weighed("kernel", layer.rank, inputs[0][-1], "makes")
         if layer.use_bias:
             parts += weighed("bias", 0, made, "makes")
-        flow = (*_spatial(call, inputs[0], book), tuple(ids for ids in made if ids.size > 1))
+        flow = (*_spatial(call, inputs[0], book), made)
         hold_mixed(layer.activation, flow, book)
         return Sent((flow,), tuple(parts))
 
@@ -132,6 +127,38 @@ class DepthwiseRule(Rule):
         if call.in_shapes[0][-1] == 1:
             return {**config, "depth_multiplier": after.outputs[0][-1]}
         return config
+
+
+class GroupedRule(Rule):
+    """A convolution with as many groups as input channels: kernel (taps…, 1, filter), each channel
+    passes and comes out filters / groups times, as in a depthwise one."""
+
+    def refusal(self, call: Call) -> str | None:
+        if call.layer.groups != call.in_shapes[0][-1]:
+            return "grouped convolutions are not followed yet"
+        return super().refusal(call)
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        layer = call.layer
+        made = tuple(np.repeat(ids, layer.filters // layer.groups) for ids in inputs[0][-1])
+        parts = weighed("kernel", layer.rank + 1, made, "makes")
+        if layer.use_bias:
+            parts += weighed("bias", 0, made, "makes")
+        flow = (*_spatial(call, inputs[0], book), made)
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        layer = call.layer
+        kernel = weights["kernel"]
+        taps = kernel.shape[: layer.rank]
+        made = _by_depth(call, kernel.reshape(*taps, layer.groups, -1), values[0])
+        if "bias" in weights:
+            made = made + weights["bias"]
+        return activated(layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "groups": after.inputs[0][-1], "filters": after.outputs[0][-1]}
 
 
 class SeparableRule(Rule):

@@ -19,16 +19,12 @@ from edgeprune.surgery.flows import (
     Wall,
     joined,
     joined_axis,
+    product,
     sizes,
 )
 from edgeprune.surgery.rules.base import Rule, Weights
 
 Combine = Callable[[Values, Values], Values]
-
-
-def _product(one: Values, other: Values) -> Values:
-    """A zero wins over what is unknown."""
-    return np.where((one == 0) | (other == 0), 0.0, one * other)
 
 
 class MergeRule(Rule):
@@ -115,7 +111,7 @@ MERGES: Mapping[type, Rule] = {
     _layers.Add: MergeRule(np.add),
     _layers.Subtract: MergeRule(np.subtract),
     _layers.Average: MergeRule(np.add, mean=True),
-    _layers.Multiply: MergeRule(_product),
+    _layers.Multiply: MergeRule(product),
     _layers.Maximum: MergeRule(np.maximum),
     _layers.Minimum: MergeRule(np.minimum),
     _layers.Concatenate: ConcatenateRule(),

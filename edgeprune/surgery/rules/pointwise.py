@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import Book, Flow, Part, Sent, Values, lane_of, on_axis
+from edgeprune.surgery.flows import After, Book, Flow, Part, Sent, Values, lane_of, on_axis, product
 from edgeprune.surgery.rules.activations import activated, applied, hold_mixed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 
@@ -51,6 +51,21 @@ class PReLURule(Rule):
         made = np.where(values[0] >= 0, values[0], values[0] * alpha)
         lane = lane_of(made, -1, made.shape[-1])
         return on_axis(lane, -1, len(call.out_shapes[0]))
+
+
+class LayerScaleRule(Rule):
+    """ConvNeXt's gamma on each channel, which makes it again (https://arxiv.org/abs/2103.17239)."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        parts = weighed(call.layer.gamma.name, 0, inputs[0][-1], "makes")
+        return Sent((inputs[0],), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        gamma = weights[call.layer.gamma.name]
+        return product(values[0], on_axis(gamma, -1, len(call.out_shapes[0])))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "projection_dim": after.outputs[0][-1]}
 
 
 class MixingRule(Rule):

@@ -165,8 +165,7 @@ def reshaped(flow: Flow, before: Shape, after: Shape, book: Book) -> Flow:
             place, lane = _gathered(
                 np.broadcast_to(inside, lengths or ()).reshape(goal or ()), book
             )
-            if lane.size > 1:
-                made[new[place]] = (*made[new[place]], lane)
+            made[new[place]] = (*made[new[place]], lane)
     return tuple(made)
 
 
@@ -207,7 +206,9 @@ def _gathered(spread: Ids, book: Book) -> tuple[int, Ids]:
     short = alike(spread)
     axes = [axis for axis, length in enumerate(short.shape) if length > 1]
     if not axes:
-        return 0, short.reshape(-1)
+        # One channel fills the block: any axis of it will do, the longest says most.
+        axis = int(np.argmax(spread.shape)) if spread.ndim else 0
+        return axis, np.full(spread.shape[axis], short.reshape(-1)[0])
     for axis in axes[:-1]:
         first = short.take([0], axis)
         book.tie(
