@@ -20,7 +20,7 @@ class Net:
     Attributes:
         make: the model.
         groups: what may leave; all else is fixed.
-        words: inputs are whole numbers below 9.
+        words: inputs are whole numbers below 9, and the first ones are masked.
     """
 
     make: Callable[[], Any]
@@ -143,14 +143,14 @@ def _model_in_time() -> Any:
 
 
 def _masked() -> Any:
-    return _sequential(
-        L.Embedding(9, 5, mask_zero=True, name="words"),
-        L.SimpleRNN(6, activation="sigmoid", return_sequences=True, name="one"),
-        L.Bidirectional(L.LSTM(4, return_sequences=True), name="both"),
-        L.LSTM(5, name="two"),
-        L.Dense(4, name="end"),
-        shape=(6,),
-    )
+    """One reader is masked too, the other is not."""
+    words = keras.Input((6,))
+    y = L.Embedding(9, 5, mask_zero=True, name="words")(words)
+    y = L.SimpleRNN(6, activation="sigmoid", return_sequences=True, name="one")(y)
+    each = L.Dense(3, name="other")(y)
+    y = L.Bidirectional(L.LSTM(4, return_sequences=True), name="both")(y)
+    y = L.LSTM(5, name="two")(y)
+    return keras.Model(words, [L.Dense(4, name="end")(y), each])
 
 
 def _merged(mode: str) -> Callable[[], Any]:
@@ -349,7 +349,7 @@ NETS: dict[str, Net] = {
         _masked,
         {
             "words": (5, [("words/embeddings", 1), ("one/cell/kernel", 0)]),
-            "one": (6, [*_own("one/cell"), *_into_both("both")]),
+            "one": (6, [*_own("one/cell"), *_into_both("both"), ("other/kernel", 0)]),
             "both": (4, [*_both("both"), ("two/cell/kernel", 0)]),
             "two": (5, [*_own("two/cell"), _END]),
         },
