@@ -155,7 +155,7 @@ class MultiHeadAttentionRule(Rule):
 
     def rescaled(self, call: Call, after: After) -> Mapping[str, float]:
         old, new = call.layer._query_dense.kernel.shape[2], after.weights["query_dense/kernel"][2]
-        factor = math.sqrt(new / old)
+        factor = _scale(old) / _scale(new)
         names = ("query_dense/kernel", "query_dense/bias")
         return {name: factor for name in names if name in after.weights and new != old}
 
@@ -204,6 +204,12 @@ class GroupQueryAttentionRule(MultiHeadAttentionRule):
             "num_key_value_heads": shared,
             "head_dim": width,
         }
+
+
+def _scale(width: int) -> float:
+    """What Keras multiplies the scores by: TensorFlow's cast makes a float32 of a Python number
+    first, whatever the policy."""
+    return float(np.float32(1.0 / math.sqrt(width)))
 
 
 def _projection(

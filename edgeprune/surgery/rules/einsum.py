@@ -76,6 +76,14 @@ class EinsumDenseRule(Rule):
     """Letters of the kernel that end in it read, those that come out make. What comes in and out
     by the same letter passes; where the kernel has that letter too it makes the channel again."""
 
+    def refusal(self, call: Call) -> str | None:
+        axes = call.layer.bias_axes
+        if axes is not None and call.layer.equation[-1] not in axes:
+            # keras.ops.add squeezes such a bias, and takes the last axis or the first for its own
+            # where their lengths happen to agree, as they may once channels have left.
+            return "its bias does not reach the last axis"
+        return super().refusal(call)
+
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         names = letters(call)
         lanes = dict(zip(names.taken[1:], inputs[0], strict=True))

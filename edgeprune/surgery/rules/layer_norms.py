@@ -76,7 +76,7 @@ class GroupNormRule(Rule):
             for ids in lanes if place != axis or layer.groups == 1 else ():
                 book.fix(ids, f"{layer.name} takes means over channels")
         parts: list[Part] = []
-        for ids in inputs[0][axis]:
+        for ids in inputs[0][axis] if layer.groups > 1 else ():
             each = ids.reshape(layer.groups, -1)
             first = np.broadcast_to(each[:, :1], each.shape)
             book.tie(first.reshape(-1), ids, "its norm group holds what has no channel")
