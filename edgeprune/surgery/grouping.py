@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeprune.graphs import Group, Member
+from edgeprune.graphs import Group, Member, Weight
 from edgeprune.models.costs import kernel_uses
 from edgeprune.models.names import kernels, named_weights
 from edgeprune.surgery.booking import Origin, origins_in
@@ -18,45 +18,47 @@ if TYPE_CHECKING:
     from edgeprune.surgery.tracing import Step
 
 
-def groups_of(model: Any, steps: Sequence[Step], origins: Sequence[Origin]) -> tuple[Group, ...]:
+def groups_of(
+    steps: Sequence[Step], origins: Sequence[Origin], weights: Mapping[str, Weight]
+) -> tuple[Group, ...]:
     """The groups that some weight sits on."""
     members: list[dict[tuple[str, int, bytes], Member]] = [{} for _ in origins]
-    shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
     for step in steps:
         for part in step.parts:
             weight = step.weights[part.weight]
-            if weight not in shapes:
+            if weight not in weights:
                 continue  # a state between calls: no plan names it, strip slices it
             for place in origins_in(origins, part.ids).tolist():
                 member = _member(weight, part, origins[place])
                 key = (weight, part.axis, member.channel.tobytes())
                 members[place].setdefault(key, member)
-    uses = weight_uses(model, steps)
     return tuple(
-        _group(origin, tuple(own.values()), shapes, uses)
+        _group(origin, tuple(own.values()), weights)
         for origin, own in zip(origins, members, strict=True)
         if own
     )
 
 
-def weight_uses(model: Any, steps: Sequence[Step]) -> dict[str, int]:
-    """How often each element of each kernel is multiplied for one example, over all calls."""
-    found = dict.fromkeys(kernels(model), 0)
+def weights_of(model: Any, steps: Sequence[Step]) -> dict[str, Weight]:
+    """Every weight by name, with its uses over all calls."""
+    uses = dict.fromkeys(kernels(model), 0)
     for step in steps:
         if not step.node.inputs or not step.weights:
             continue
         for inner, times in kernel_uses(step.node.call).items():
             name = step.weights.get(inner)
-            if name in found:
-                found[name] += times * step.node.times
-    return found
+            if name in uses:
+                uses[name] += times * step.node.times
+    return {
+        name: Weight(tuple(value.shape), uses.get(name, 0))
+        for name, value in named_weights(model).items()
+    }
 
 
 def _group(
     origin: Origin,
     members: tuple[Member, ...],
-    shapes: Mapping[str, tuple[int, ...]],
-    uses: Mapping[str, int],
+    weights: Mapping[str, Weight],
 ) -> Group:
     """A group with the cost of one channel: what the model loses without it, all else kept."""
     leaving: dict[str, dict[int, float]] = {}
@@ -66,11 +68,11 @@ def _group(
         axes[member.axis] = axes.get(member.axis, 0.0) + share
     macs = parameters = 0.0
     for weight, axes in leaving.items():
-        shape = shapes[weight]
+        shape = weights[weight].shape
         left = math.prod(length - axes.get(axis, 0.0) for axis, length in enumerate(shape))
         lost = math.prod(shape) - left
         parameters += lost
-        macs += lost * uses.get(weight, 0)
+        macs += lost * weights[weight].uses
     return Group(origin.name, origin.size, members, origin.fixed, round(macs), round(parameters))
 
 

@@ -16,7 +16,7 @@ from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
-from edgeprune.surgery.grouping import groups_of
+from edgeprune.surgery.grouping import groups_of, weights_of
 from edgeprune.surgery.rules import Rule, rule_of
 from edgeprune.surgery.silence import unmet
 from edgeprune.surgery.walking import Node, walked
@@ -70,7 +70,9 @@ def trace(model: Any) -> Graph:
         ModelError: a Sequential that was never built.
     """
     found = traced(model)
-    return Graph(architecture_digest(model), groups_of(model, found.steps, found.origins))
+    weights = weights_of(model, found.steps)
+    groups = groups_of(found.steps, found.origins, weights)
+    return Graph(architecture_digest(model), groups, weights)
 
 
 def traced(model: Any) -> Trace:
