@@ -23,6 +23,7 @@ from edgeprune.surgery.tracing import Step, Trace
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
+MORE_STAY = "Keras would add the bias along another axis"
 BLOCKS = "blocks of 1x4 stay whole"
 
 
@@ -159,6 +160,7 @@ class Decision:
                 self.kept.append((origin.name, np.array([0]), ONE_STAYS))
                 self._spread()
         self._fill()
+        self._least()
         # Readers first: which of their columns stay tells what pattern a kernel has.
         for place, origin in reversed([*enumerate(self.trace.origins)]):
             if origin.fixed is None:
@@ -175,6 +177,17 @@ class Decision:
                         empty = True
                         self._revive(np.array([ids[0] for ids in lanes]))
             if empty:
+                self._spread()
+
+    def _least(self) -> None:
+        """Where an axis cannot do without some positions, the first of its dead ones stay."""
+        for part in [part for step in self.trace.steps for part in step.parts if part.least > 1]:
+            dead = part.ids[~self._alive[part.ids]]
+            ids = dead[: max(0, part.least - (part.ids.size - dead.size))]
+            for place in origins_in(self.trace.origins, ids).tolist():
+                origin = self.trace.origins[place]
+                self.kept.append((origin.name, ids - origin.start, MORE_STAY))
+            if self._revive(ids):
                 self._spread()
 
     def _alive_of(self, origin: Origin) -> Bools:

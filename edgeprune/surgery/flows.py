@@ -59,6 +59,7 @@ class Part:
         ids: channel number at each position of the axis.
         role: what the weight does with the channel.
         source: where role is ``"reads"``: which input it reads, and along which of its axes.
+        least: how many positions the axis cannot do without.
     """
 
     weight: str
@@ -66,6 +67,7 @@ class Part:
     ids: Ids
     role: Role
     source: tuple[int, int] = (0, -1)
+    least: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,19 @@ def test_a_zero_of_a_neighbour_frees_nothing() -> None:
     assert trace(keras.Model(inputs, out))["a"].fixed.startswith("the length over channels")
 
 
+def test_a_bias_stays_where_it_was() -> None:
+    """keras.ops.add takes positions for heads where there are as many and the width is one."""
+    with float64():
+        inputs = keras.Input((2, 5))
+        x = L.Dense(4, name="a")(inputs)
+        y = L.MultiHeadAttention(3, 4, name="mha")(x, x)
+        model = keras.Model(inputs, L.Dense(2)(y))
+        x = [inputs_for((2, 5), 0)]
+        woken(model, x, 0)
+        small = silent(model, Plan.cut(trace(model), {"mha:1": [0], "mha:2": [0, 1, 2]}), x)
+        assert {"mha:1": 2, "mha:2": 2}.items() <= {g.name: g.size for g in trace(small)}.items()
+
+
 class _ForgetsTheScale(MultiHeadAttentionRule):
     def rescaled(self, call: Any, after: Any) -> Any:
         return {}

@@ -31,7 +31,7 @@ from edgeprune.surgery.flows import (
 from edgeprune.surgery.rules.activations import applied
 from edgeprune.surgery.rules.attending import masked, passed, places
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
-from edgeprune.surgery.rules.einsum import contracted, nowhere
+from edgeprune.surgery.rules.einsum import contracted, misplaced, nowhere
 
 _SUBLAYERS = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
 _SCORES = "attention scores read it, and no exact zero arrives"
@@ -220,7 +220,9 @@ def _projection(
     for axis, ids in enumerate(made):
         parts.append(Part(f"{name}_dense/kernel", 1 + axis, ids, "makes"))
         if getattr(call.layer, f"_{name}_dense").bias is not None:
-            parts.append(Part(f"{name}_dense/bias", axis, ids, "makes"))
+            first = call.in_shapes[source[0]][0]
+            least = 2 if axis and misplaced((made[0].size, 1), first) else 1
+            parts.append(Part(f"{name}_dense/bias", axis, ids, "makes", least=least))
     return parts
 
 

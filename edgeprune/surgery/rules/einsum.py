@@ -79,8 +79,6 @@ class EinsumDenseRule(Rule):
     def refusal(self, call: Call) -> str | None:
         axes = call.layer.bias_axes
         if axes is not None and call.layer.equation[-1] not in axes:
-            # keras.ops.add squeezes such a bias, and takes the last axis or the first for its own
-            # where their lengths happen to agree, as they may once channels have left.
             return "its bias does not reach the last axis"
         return super().refusal(call)
 
@@ -101,9 +99,12 @@ class EinsumDenseRule(Rule):
                 source = (0, names.taken.index(letter) - 1)
                 parts += weighed("kernel", axis, lanes[letter], "reads", source=source)
         if call.layer.bias is not None:
+            lengths = (*call.layer.bias.shape[:-1], 1)
+            short = misplaced(lengths, call.out_shapes[0][0]) and names.given[-1] not in lanes
             for axis, letter in enumerate(names.biased(call.layer.bias_axes)):
                 if letter in call.layer.bias_axes:
-                    parts += weighed("bias", axis, made[letter], "makes")
+                    least = 2 if short and axis == len(lengths) - 1 else 1
+                    parts += weighed("bias", axis, made[letter], "makes", least=least)
         flow = tuple(tuple(ids for ids in made[letter] if ids.size > 1) for letter in shape)
         hold_mixed(call.layer.activation, flow, book)
         return Sent((flow,), tuple(parts), tuple(self._summed(names, lanes)))
@@ -160,6 +161,20 @@ class EinsumDenseRule(Rule):
         if config["bias_axes"] is None and "bias" in after.weights:
             changed["bias_axes"] = "".join(one for one in names.given if one in names.made)
         return changed
+
+
+def misplaced(bias: Sequence[int], first: int | None) -> bool:
+    """Whether Keras can take another axis for a bias's own once channels have left.
+
+    ``keras.ops.add`` on TensorFlow squeezes a bias with one axis longer than one, and adds it along
+    the last or the first axis behind the batch if their lengths happen to agree.
+
+    Args:
+        bias: its shape.
+        first: length of the first axis behind the batch of what it is added to.
+    """
+    longest = max(bias[:-1], default=1)
+    return bias[-1] == 1 and longest > 1 and (first is None or first <= longest)
 
 
 def nowhere(length: int | None) -> tuple[Ids, ...]:
