@@ -217,18 +217,28 @@ def page(rows: list[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
+def kept() -> dict[str, Row]:
+    """What an earlier run measured, by name."""
+    if not RESULTS.exists():
+        return {}
+    return {row["name"]: Row(**row) for row in json.loads(RESULTS.read_text())}
+
+
 def main(arguments: list[str]) -> int:
-    """Cover what is named (or the small ones), print the table, and write it where asked."""
-    names = [name for name in arguments if not name.startswith("--")] or list(SMALL)
-    rows = []
+    """Cover what is named (or the small ones) and print it; ``--slow`` takes the large ones too,
+    ``--write`` puts each into the table as it comes, beside what was measured before."""
+    names = [name for name in arguments if not name.startswith("--")]
+    names = names or [*SMALL, *(SLOW if "--slow" in arguments else ())]
     for name in names:
         keras.backend.clear_session()
         gc.collect()
-        rows.append(covered(name))
-        print(json.dumps(asdict(rows[-1])), flush=True)
-    if "--write" in arguments:
-        RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        PAGE.write_text(page(rows))
+        row = covered(name)
+        print(json.dumps(asdict(row)), flush=True)
+        if "--write" in arguments:
+            rows = {**kept(), name: row}
+            ordered = [rows[each] for each in (*SMALL, *SLOW) if each in rows]
+            RESULTS.write_text(json.dumps([asdict(each) for each in ordered], indent=1) + "\n")
+            PAGE.write_text(page(ordered))
     return 0
 
 

@@ -116,7 +116,14 @@ _GROUPED = _named(GroupedRule(), "Conv1D", "Conv2D", "Conv3D")
 
 
 def rule_of(layer: Any) -> Rule | None:
-    """The rule that a layer or operation follows; ``None`` for a wall."""
+    """The rule that a layer or operation follows; ``None`` for a wall.
+
+    A class outside this package brings its own as its attribute ``edgeprune_rule``; its subclasses
+    do not inherit it, since a subclass may do anything.
+    """
+    own = vars(type(layer)).get("edgeprune_rule")
+    if isinstance(own, Rule):
+        return own
     if getattr(layer, "groups", 1) != 1 and type(layer) in _GROUPED:
         return _GROUPED[type(layer)]
     return RULES.get(type(layer))
