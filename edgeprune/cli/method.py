@@ -292,6 +292,7 @@ def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
     names = tuple(dict.fromkeys(method.value for method in methods or [Method.taylor]))
     return names[0] if len(names) == 1 else names
 
+    """The share of all connections, which is what was asked for, and where it goes."""
 
 def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> None:
     if json:
@@ -306,8 +307,17 @@ def _planned(facts: dict[str, Any]) -> str:
         parts.append(f"{facts['masked_sparsity']:.2%} of {facts['masks']} kernels' weights go")
     if facts["channels"]:
         count = sum(facts["channels"].values())
-        parts.append(f"{count:,} channels of {len(facts['channels'])} groups go")
-    return ", ".join(parts) or "nothing goes"
+        parts.append(f"{count:,} channels of {_counted(len(facts['channels']), 'group')}")
+    if facts["masks"]:
+        parts.append(f"masks on {_counted(facts['masks'], 'kernel')}")
+    if not parts:
+        return "nothing goes"
+    reached = facts["why"]["reached"]["sparsity"]
+    return f"{reached:.2%} of all connections go: {', '.join(parts)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _smaller(facts: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 100
-"""Columns of a table that goes to no terminal."""
+WIDTH = 10_000
+"""Columns where there is no terminal: nothing is wrapped, so that lines can be searched."""
 
 
 class Session:
@@ -105,7 +105,7 @@ class Session:
     def print(self, item: Any) -> None:
         """A result on stdout, for people."""
         plain = isinstance(item, str)
-        self.out.print(item, markup=not plain, highlight=False, soft_wrap=plain)
+        self.out.print(item, markup=not plain, highlight=False, soft_wrap=plain, crop=False)
 
     def chatter_text(self, most: int = 1 << 20) -> str:
         """The end of what the libraries wrote."""
@@ -130,7 +130,6 @@ class Session:
                 file = open(  # noqa: SIM115
                     self._saved[place], "w", encoding="utf-8", errors="replace", closefd=False
                 )
-            # A pipe has no width; a table cut for 80 columns would be worse than a long line.
             width = None if file.isatty() or "COLUMNS" in os.environ else WIDTH
             self._consoles[which] = Console(file=file, width=width)
         return self._consoles[which]
