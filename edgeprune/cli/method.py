@@ -303,8 +303,6 @@ def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> Non
 
 def _planned(facts: dict[str, Any]) -> str:
     parts = []
-    if facts["masks"]:
-        parts.append(f"{facts['masked_sparsity']:.2%} of {facts['masks']} kernels' weights go")
     if facts["channels"]:
         count = sum(facts["channels"].values())
         parts.append(f"{count:,} channels of {_counted(len(facts['channels']), 'group')}")
