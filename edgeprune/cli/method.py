@@ -294,13 +294,6 @@ def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
 
     """The share of all connections, which is what was asked for, and where it goes."""
 
-def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> None:
-    if json:
-        session.print_json(facts)
-    else:
-        session.say(f"{facts['file']}: {line}")
-
-
 def _planned(facts: dict[str, Any]) -> str:
     parts = []
     if facts["channels"]:
