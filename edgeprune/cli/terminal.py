@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -94,6 +95,15 @@ class Session:
     def fault(self, line: str) -> None:
         """An error; never silent."""
         self.err.print(f"edgeprune: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def result(self, facts: Any, parts: str | Iterable[Any], *, json: bool = False) -> None:
+        """What a verb found, on stdout, with ``-q`` too: ``facts`` for programs, or ``parts`` for
+        people, a line or what rich draws."""
+        if json:
+            self.print_json(facts)
+            return
+        for part in [parts] if isinstance(parts, str) else parts:
+            self.print(part)
 
     def print_json(self, facts: Any) -> None:
         """Facts on stdout, for programs."""
