@@ -200,6 +200,7 @@ class Assembly:
         inputs = self.work.inputs
         facts = {
             "seed": self.work.recipe.seed,
+            "output": self.work.recipe.output,
             "baseline": self.evaluation["model"],
             "examples": self.evaluation["examples"],
             "model": inputs.model_identity(),

@@ -291,7 +291,7 @@ class _Road:
                 release(assembly, result, target, self.released(target))
                 released[target.name] = str(self.released(target))
         notes = [
-            f"{name}: {self.released(target)} holds the release of an earlier run"
+            f"{name}: {self.recipe.output}/{name} holds the release of an earlier run"
             for target in self.targets
             if (name := target.name) in held and self.released(target).exists()
         ]
