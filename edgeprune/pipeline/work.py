@@ -20,6 +20,7 @@ from edgeprune.errors import MeasurementError, TrainingError
 from edgeprune.files import now, write_json
 from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.inputs import Inputs
+from edgeprune.pipeline.original import BATCH, tried
 from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
@@ -27,11 +28,8 @@ from edgeprune.progress import Part, Progress
 from edgeprune.recipes import Recipe
 from edgeprune.targets import Target
 
-CHECKED = 512
-"""Examples of the validation split on which the original is tried before anything is trained."""
 VERIFIED = 128
 """Calibration examples on which a file is compared with its model (32 at least)."""
-BATCH = 256
 
 
 @dataclass
@@ -72,30 +70,24 @@ class Work:
     # -- before anything is trained -----------------------------------------------------------
 
     def _check(self, step: Step, folder: Path) -> None:
-        """The original on a slice of the validation split: a metric that is NaN ends the run, one
-        at chance level is said at once."""
-        task, validation = self.inputs.task, self.inputs.roles.validation
-        part = validation.subset(np.arange(min(CHECKED, validation.examples)))
-        metric = task.evaluate(task.model_predict(self.inputs.model), part.batches(BATCH))
-        if not np.isfinite(metric):
-            raise TrainingError(
-                f"{task.metric_name} of the original model is {metric} on {part.examples} examples "
-                "of train: check scaling, labels and the loss's from_logits"
-            )
-        notes = list(self.inputs.roles.notes)
-        if self._at_chance(metric, part):
-            notes.append(
-                f"the original's {task.metric_name} is {metric:.4g} on {part.examples} examples of "
-                "train, no better than chance: check scaling, label order and from_logits"
-            )
+        """The original on a slice of the validation split: a loss that does not fit or a metric
+        that is NaN ends the run, one at chance level is said at once."""
+        task, roles = self.inputs.task, self.inputs.roles
+        found = tried(
+            task,
+            self.inputs.model,
+            roles.validation,
+            scaled=self.recipe.data.train.scale is not None,
+        )
+        notes = [*roles.notes, *found.notes]
         for note in notes:
             self.progress.say(f"note: {note}")
         facts = {
-            "metric": metric,
+            "metric": found.metric,
             "metric_name": task.metric_name,
             "higher_is_better": task.higher_is_better,
-            "examples": part.examples,
-            "classes": list(self.recipe.classes or validation.classes or ()),
+            "examples": found.examples,
+            "classes": list(self.recipe.classes or roles.validation.classes or ()),
             "notes": notes,
         }
         write_json(folder / "check.json", facts)
@@ -105,15 +97,6 @@ class Work:
         answer of a model to it."""
         data = self._evaluation()
         write_json(folder / "check.json", {"examples": data.examples})
-
-    def _at_chance(self, metric: float, part: Dataset) -> bool:
-        """Whether an accuracy is within two standard errors of the commonest class's share."""
-        (batch,) = part.batches(part.examples)
-        chance = self.inputs.task.chance(batch[1]) if len(batch) > 1 else None
-        if chance is None:
-            return False
-        spread = 2 * (chance * (1 - chance) / part.examples) ** 0.5
-        return metric <= chance + spread
 
     # -- the rounds ---------------------------------------------------------------------------
 
