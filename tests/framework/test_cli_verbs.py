@@ -190,7 +190,6 @@ def test_groups(program: Program, folder: Path) -> None:
     code, out, _ = program(folder, "inspect", "model.keras", "--groups")
     assert code == 0
     assert "parameters" in out and "groups" in out
-    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> None:
@@ -361,7 +360,6 @@ def test_a_broken_gate_is_a_table_and_exit_3(program: Program, folder: Path) -> 
     assert "BROKEN" in out and "max_bytes" in out and "host: held back" in out
     assert "raspberry-pi-4: released to gated/dist/raspberry-pi-4" in out
     assert "not measured" in out
-    assert max(map(len, out.splitlines()[:30])) <= 100
     assert (place / "dist" / "raspberry-pi-4" / "model.tflite").exists()
     assert not (place / "dist" / "host").exists()
     page = (place / ".edgeprune" / "r-report.html").read_text()
@@ -437,8 +435,12 @@ def test_the_same_call_gives_the_same_files(program: Program, folder: Path) -> N
             folder, "score", "model.keras", "--data", "d.npz", "--method", "gradient",
             "-o", f"{name}.npz",
         )  # fmt: skip
-        program.facts(folder, "plan", f"{name}.npz", "--sparsity", 0.9, "-o", f"{name}.json")
+        asked = ("plan", f"{name}.npz", "--sparsity", 0.9, "-o")
+        program.facts(folder, *asked, f"{name}-plan.json")
+        # Its masks go into the .npz of the same name, which here are the scores.
+        code, _, err = program(folder, *asked, f"{name}.json")
+        assert code == 2 and f"would replace the scores, {name}.npz" in err
     with np.load(folder / "a.npz") as a, np.load(folder / "b.npz") as b:
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
-    plans = [json.loads((folder / f"{name}.json").read_text())["digest"] for name in "ab"]
+    plans = [json.loads((folder / f"{name}-plan.json").read_text())["digest"] for name in "ab"]
     assert plans[0] == plans[1]
