@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +82,32 @@ class Group:
         }
 
 
+@dataclass(frozen=True)
+class Weight:
+    """What one weight costs.
+
+    Attributes:
+        shape: its shape.
+        uses: how often each of its elements is multiplied for one example, over all calls.
+    """
+
+    shape: tuple[int, ...]
+    uses: int = 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        parameters: number of weight elements.
+        macs: multiply-accumulates of kernels for one example.
+    """
+
+    parameters: int
+    macs: int
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Every channel group of a model.
@@ -88,10 +115,12 @@ class Graph:
     Attributes:
         model: digest of the architecture (:func:`edgeprune.models.architecture_digest`).
         groups: in the order of the model's layers; names are unique.
+        weights: every weight of the model, by name.
     """
 
     model: str
     groups: tuple[Group, ...]
+    weights: Mapping[str, Weight] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Graph({len(self.groups)} groups, {len(self.free)} free, model {self.model[:8]})"
@@ -133,6 +162,27 @@ class Graph:
                 zeros = found.setdefault(member.weight, np.zeros(shape, bool))
                 np.moveaxis(zeros, member.axis, 0)[np.isin(member.channel, drop)] = True
         return found
+
+    def cost(self, cuts: Mapping[str, npt.NDArray[np.int32]]) -> Cost:
+        """What is left when channels leave (by group), and nothing else.
+
+        Products of activations with activations, as in attention, are not counted.
+        """
+        gone: dict[tuple[str, int], npt.NDArray[np.bool_]] = {}
+        for name, drop in cuts.items():
+            for member in self[name].members:
+                place = (member.weight, member.axis)
+                lost = np.isin(member.channel, drop)
+                gone[place] = gone[place] | lost if place in gone else lost
+        parameters = macs = 0
+        for name, weight in self.weights.items():
+            left = math.prod(
+                length - int(gone[name, axis].sum()) if (name, axis) in gone else length
+                for axis, length in enumerate(weight.shape)
+            )
+            parameters += left
+            macs += left * weight.uses
+        return Cost(parameters, macs)
 
     @property
     def free(self) -> tuple[Group, ...]:

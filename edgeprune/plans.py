@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
-from edgeprune.graphs import Graph
+from edgeprune.graphs import Cost, Graph
 from edgeprune.schemas import check_schema
 
 Pattern = Literal["none", "1x4"]
@@ -118,6 +118,20 @@ class Plan:
             if drop.size:
                 cuts.append(Cut(name, drop))
         return cls(model=graph.model, cuts=tuple(cuts), why={"method": "by hand"})
+
+    def cost(self, graph: Graph) -> Cost:
+        """Parameters and MACs of the model when the channels that the plan names have left, and
+        nothing else; masks leave no parameter.
+
+        Raises:
+            PlanError: the plan was made for another model.
+        """
+        if graph.model != self.model:
+            raise PlanError(
+                f"this plan was made for the model {self.model[:12]}, the graph is of "
+                f"{graph.model[:12]}; trace the model it was made for"
+            )
+        return graph.cost({cut.group: cut.drop for cut in self.cuts})
 
     def digest(self) -> str:
         """sha256 (hex) of what the plan removes: model, cuts and masks; not of ``why``."""

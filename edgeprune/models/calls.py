@@ -21,12 +21,14 @@ class Call:
         inputs: the symbolic tensors that go in (keys: ``id``); none for an input layer.
         outputs: the symbolic tensors that come out.
         settings: keyword arguments of the call that are not tensors and not ``None``.
+        args: its positional arguments, tensors and others.
     """
 
     layer: Any
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    args: tuple[Any, ...] = ()
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:
@@ -58,7 +60,8 @@ def calls(function: Any) -> list[Call]:
             if node.operation is None:
                 continue
             inputs = () if node.is_input else tuple(node.input_tensors)
-            found.append(Call(node.operation, inputs, tuple(node.outputs), _settings(node)))
+            args = tuple(node.arguments.args)
+            found.append(Call(node.operation, inputs, tuple(node.outputs), _settings(node), args))
     return found
 
 

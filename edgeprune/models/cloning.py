@@ -13,7 +13,8 @@ from keras.src.models.functional import Functional
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from edgeprune.errors import ModelError
-from edgeprune.models.names import named_layers, named_weights
+from edgeprune.models.calls import calls
+from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
 
 Array = npt.NDArray[Any]
@@ -31,13 +32,21 @@ def clone(model: Any) -> Any:
     return rebuilt(model)
 
 
-def rebuilt(model: Any, values: Mapping[str, Array] | None = None, edit: Edit | None = None) -> Any:
-    """A new model from ``model``, with other values and layer configs where given.
+def rebuilt(
+    model: Any,
+    values: Mapping[str, Array] | None = None,
+    edit: Edit | None = None,
+    instead: Mapping[int, Callable[..., Any]] | None = None,
+    shapes: Mapping[int, tuple[int | None, ...]] | None = None,
+) -> Any:
+    """A new model from ``model``, with other values, layer configs and calls where given.
 
     Args:
         model: any Keras 3 model that can be rebuilt from its config.
         values: by name of the weight, what replaces its value; the rest is copied.
         edit: changes layer configs; needs a Sequential or Functional model.
+        instead: by ``id`` of a call's first output tensor, what is called in its place.
+        shapes: by ``id`` of a nested model's input tensor, its shape without the batch.
 
     Raises:
         ModelError: the model cannot be rebuilt, or a value does not fit the rebuilt weight.
@@ -47,7 +56,8 @@ def rebuilt(model: Any, values: Mapping[str, Array] | None = None, edit: Edit | 
     try:
         # Its code is running here already: a Lambda's trust was settled when the model was loaded.
         with keras.saving.custom_object_scope(scope), SafeModeScope(False), _uncompiled(layers):
-            new = _built(model, {id(layer): name for name, layer in layers.items()}, edit)
+            names = {id(layer): name for name, layer in layers.items()}
+            new = _Builder(names, edit, instead or {}, shapes or {}).built(model)
     except RecursionError as error:
         raise ModelError(
             f"model {model.name!r}: Keras gives up rebuilding it, its chain of layers is too long"
@@ -64,52 +74,86 @@ def rebuilt(model: Any, values: Mapping[str, Array] | None = None, edit: Edit | 
     return new
 
 
-def _built(model: Any, names: Mapping[int, str], edit: Edit | None) -> Any:
-    if not _is_graph(model):
+class _Builder:
+    """Builds the layers of a new model, each old one once, and calls them as they were called."""
+
+    def __init__(
+        self,
+        names: Mapping[int, str],
+        edit: Edit | None,
+        instead: Mapping[int, Callable[..., Any]],
+        shapes: Mapping[int, tuple[int | None, ...]],
+    ) -> None:
+        self._names = names
+        self._edit = edit
+        self._instead = instead
+        self._shapes = shapes
+        self._made: dict[int, Any] = {}
+
+    def built(self, model: Any) -> Any:
+        if _is_graph(model):
+            return self._graph(model)
         new = type(model).from_config(model.get_config())
         config = model.get_build_config()
         if not new.built and config:
             new.build_from_config(config)
         return new
 
-    made: dict[int, Any] = {}
+    def _copied(self, layer: Any) -> Any:
+        if id(layer) not in self._made:
+            self._made[id(layer)] = self._new(layer)
+        return self._made[id(layer)]
 
-    def copied(layer: Any) -> Any:
-        if id(layer) not in made:
-            made[id(layer)] = nested(layer) if _is_graph(layer) else single(layer)
-        return made[id(layer)]
-
-    def single(layer: Any) -> Any:
+    def _new(self, layer: Any) -> Any:
+        if _is_graph(layer):
+            return self._graph(layer)
         config = layer.get_config()
-        if edit is not None and id(layer) in names:
-            config = dict(edit(names[id(layer)], config))
+        if type(layer) is keras.layers.TimeDistributed:
+            # What it holds may be a model, or changed by a name of its own.
+            del config["layer"]
+            return type(layer)(self._copied(layer.layer), **config)
+        if self._edit is not None and id(layer) in self._names:
+            config = dict(self._edit(self._names[id(layer)], config))
         if type(layer) is keras.layers.Lambda:
             return _same_lambda(layer)
         return type(layer).from_config(config)
 
-    def nested(graph: Any) -> Any:
+    def _graph(self, graph: Any) -> Any:
         if isinstance(graph, keras.Sequential):
-            return keras.models.clone_model(graph, clone_function=copied)
-        inputs = keras.tree.map_structure(_same_input, graph.input)
-        return keras.models.clone_model(graph, input_tensors=inputs, clone_function=copied)
+            inputs = [self._input(tensor) for tensor in getattr(graph, "inputs", None) or ()]
+            layers = [self._copied(layer) for layer in graph.layers]
+            return keras.Sequential([*inputs, *layers], graph.trainable, graph.name)
+        inputs = keras.tree.map_structure(self._input, graph.input)
+        calls = self._calls(graph) if self._instead else None
+        return keras.models.clone_model(
+            graph, input_tensors=inputs, clone_function=self._copied, call_function=calls
+        )
 
-    return nested(model)
+    def _input(self, tensor: Any) -> Any:
+        """Keras' own cloning names an input after its tensor, which is not its layer's name."""
+        layer = tensor._keras_history.operation
+        shape = self._shapes.get(id(tensor), tensor.shape[1:])
+        return keras.Input(
+            batch_shape=(tensor.shape[0], *shape),
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            name=layer.name,
+            optional=getattr(layer, "optional", False),
+        )
+
+    def _calls(self, graph: Any) -> Callable[..., Any]:
+        """Keras calls the nodes in the order in which they are listed, each once."""
+        order = iter([call for call in calls(graph) if call.inputs])
+
+        def called(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            function = self._instead.get(id(next(order).outputs[0]), layer)
+            return function(*args, **kwargs)
+
+        return called
 
 
 def _is_graph(layer: Any) -> bool:
     return isinstance(layer, Functional | keras.Sequential)
-
-
-def _same_input(tensor: Any) -> Any:
-    """Keras' own cloning names an input after its tensor, which is not its layer's name."""
-    layer = tensor._keras_history.operation
-    return keras.Input(
-        batch_shape=tensor.shape,
-        dtype=tensor.dtype,
-        sparse=tensor.sparse,
-        name=layer.name,
-        optional=getattr(layer, "optional", False),
-    )
 
 
 def _same_lambda(layer: Any) -> Any:
@@ -149,7 +193,7 @@ def _set_flags(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
-    old_weights, weights = named_weights(model), named_weights(new)
+    old_weights, weights = ({**named_weights(one), **named_states(one)} for one in (model, new))
     missing = (set(old_weights) | set(values)) ^ set(weights)
     if missing:
         raise ModelError(

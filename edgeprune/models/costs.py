@@ -72,11 +72,6 @@ def call_macs(call: Call) -> int:
         return macs(layer)
     if isinstance(layer, keras.layers.TimeDistributed):
         return _time_distributed(call)
-    if isinstance(layer, keras.layers.Bidirectional):
-        return sum(
-            call_macs(Call(half, call.inputs, call.outputs))
-            for half in (layer.forward_layer, layer.backward_layer)
-        )
     sizes = kernel_sizes(layer)
     counted = sum(sizes[name] * times for name, times in kernel_uses(call).items() if name in sizes)
     return counted + _attention(call)
@@ -172,6 +167,7 @@ _USES: Mapping[type, Callable[[Call], dict[str, int]]] = {
     keras.layers.ConvLSTM2D: _recurrent_convolution,
     keras.layers.ConvLSTM3D: _recurrent_convolution,
     keras.layers.RNN: _recurrent,
+    keras.layers.Bidirectional: _recurrent,
     keras.layers.MultiHeadAttention: lambda call: dict(_projections(call)),
     keras.layers.GroupQueryAttention: lambda call: dict(_projections(call)),
 }

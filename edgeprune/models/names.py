@@ -59,6 +59,17 @@ def named_weights(model: Any) -> dict[str, Any]:
     return {name: variable for name, variable, _ in _weights(model)}
 
 
+def named_states(model: Any) -> dict[str, Any]:
+    """The states that stateful recurrent layers keep between calls, by name
+    (``lstm/states/0``): Keras counts them among no layer's weights and saves none."""
+    found = {}
+    for name, layer in named_layers(model).items():
+        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None:
+            for place, state in enumerate(keras.tree.flatten(layer.states)):
+                found[f"{name}/states/{place}" if name else f"states/{place}"] = state
+    return found
+
+
 def kernels(model: Any) -> dict[str, Kernel]:
     """The weights whose elements are connections: dense, convolution, depthwise, recurrent and
     embedding kernels; biases and normalisation weights are none."""

@@ -1,4 +1,4 @@
-"""A decision carried out: weights sliced, constants folded, configs changed."""
+"""A decision carried out: weights sliced, constants folded, configs and calls changed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
-from edgeprune.surgery.deciding import Decision, makes
-from edgeprune.surgery.rules.base import flat
-from edgeprune.surgery.slicing import sliced
+from edgeprune.surgery.deciding import Decision, Read, made_axes
+from edgeprune.surgery.flows import After, Flow, Ids, Part
+from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
 
 Array = npt.NDArray[Any]
@@ -19,56 +20,168 @@ Array = npt.NDArray[Any]
 
 def carried_out(decision: Decision, model: Any) -> Any:
     """The model that ``decision`` leaves of ``model``, which stays as it was."""
-    trace = decision.trace
-    orders = [decision.orders.get(origin.name) for origin in trace.origins]
-    values: dict[str, Array] = dict(decision.weights)
-    configs: dict[str, tuple[Step, int, bool]] = {}
-    for step in trace.steps:
-        if step.sent is None:
-            continue
-        delta = _folded(decision, step)
-        if delta is not None and "bias" in step.weights:
-            values[step.weights["bias"]] = delta
-        for part in step.sent.parts:
+    return _Carrier(decision).carried(model)
+
+
+class _Carrier:
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+        self._origins = decision.trace.origins
+        self._orders = [decision.orders.get(origin.name) for origin in self._origins]
+        self._values: dict[str, Array] = {}
+        self._configs: dict[str, tuple[Step, After, bool]] = {}
+        self._calls: dict[int, Any] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._reads: dict[int, list[Read]] = {}
+        for read in decision.reads:
+            self._reads.setdefault(id(read.step), []).append(read)
+
+    def carried(self, model: Any) -> Any:
+        flows: dict[int, Flow] = {}
+        for step in self._decision.trace.steps:
+            flows.update(zip(step.node.outputs, step.flows, strict=True))
+            if step.rule is not None:
+                self._carry(step, [flows[number] for number in step.node.inputs])
+        self._rescale()
+        values = {**self._decision.weights, **self._values}
+
+        def edit(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+            return _edited(*self._configs[name], config) if name in self._configs else config
+
+        shapes = {
+            tensor: self._shapes[number]
+            for tensor, number in self._decision.trace.entries.items()
+            if number in self._shapes
+        }
+        return rebuilt(model, values, edit, self._calls, shapes)
+
+    def _carry(self, step: Step, inputs: list[Flow]) -> None:
+        call = step.node.call
+        kept = [[self._kept(lanes) for lanes in flow] for flow in inputs]
+        biases = self._fold(step)
+        self._slice(step)
+        weights = {**step.weights, **biases}
+        after = After(
+            tuple(map(self._left, call.in_shapes, inputs)),
+            tuple(map(self._left, call.out_shapes, step.flows)),
+            {inner: self._value(name).shape for inner, name in weights.items()},
+        )
+        before = {inner: self._decision.weights[name].shape for inner, name in step.weights.items()}
+        changed = (after.inputs, after.outputs, after.weights) != (
+            call.in_shapes,
+            call.out_shapes,
+            {**before, **{inner: after.weights[inner] for inner in biases}},
+        )
+        self._shapes.update(zip(step.node.outputs, after.outputs, strict=True))
+        if changed or biases:
+            self._configs[step.name] = (step, after, bool(biases))
+        if changed and step.rule is not None:
+            instead = step.rule.instead(call, after, kept)
+            if instead is not None:
+                self._calls[id(call.outputs[0])] = instead
+
+    def _kept(self, lanes: tuple[Ids, ...]) -> Ids | None:
+        return sliced_by_all(lanes, self._origins, self._orders)
+
+    def _left(self, shape: Shape, flow: Flow) -> Shape:
+        """A tensor's shape without what leaves."""
+        left = []
+        for length, lanes in zip(shape, flow, strict=True):
+            keep = self._kept(lanes)
+            left.append(length if keep is None else keep.size)
+        return tuple(left)
+
+    def _slice(self, step: Step) -> None:
+        axes: dict[tuple[str, int], list[Ids]] = {}
+        for part in step.parts:
             name = step.weights[part.weight]
-            keep = sliced(part.ids, trace, orders)
-            if keep.size < part.ids.size or (keep[1:] < keep[:-1]).any():
-                values[name] = np.take(values[name], keep, axis=part.axis)
-        last = step.sent.ids.reshape(-1, step.sent.ids.shape[-1])[0]
-        stays = sliced(last, trace, orders)
-        biased = delta is not None and "bias" not in step.weights
-        if delta is not None and biased:
-            values[f"{step.name}/bias"] = np.take(delta, stays)
-        configs[step.name] = (step, stays.size, biased)
+            axes.setdefault((name, part.axis), []).append(part.ids)
+        for (name, axis), lanes in axes.items():
+            keep = self._kept(tuple(lanes))
+            old = self._decision.weights[name]
+            value = self._values.get(name, old)
+            # A shared layer is sliced at its first call.
+            if keep is not None and value.shape[axis] == old.shape[axis]:
+                self._values[name] = np.take(value, keep, axis=axis)
 
-    def edit(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _edited(*configs[name], config) if name in configs else config
+    def _rescale(self) -> None:
+        """What keeps the outputs when a length that the layer divides by has changed."""
+        for step, after, _ in self._configs.values():
+            assert step.rule is not None
+            for inner, factor in step.rule.rescaled(step.node.call, after).items():
+                name = step.weights[inner]
+                value = self._value(name)
+                self._values[name] = (value * np.float64(factor)).astype(value.dtype)
 
-    return rebuilt(model, values, edit)
+    def _fold(self, step: Step) -> dict[str, str]:
+        """Move the constants of channels that leave into biases; the new ones among those, full
+        names by the names inside the layer."""
+        rule, call = step.rule, step.node.call
+        assert rule is not None
+        new = {}
+        for inner, (delta, read) in self._deltas(step).items():
+            kernel = self._decision.weights[step.weights[read.weight]]
+            name = step.weights.get(inner)
+            if name is None:
+                name = new[inner] = f"{step.name}/{inner}"
+                value = rule.shifted(call, read, None, self._sliced(step, read, delta))
+            else:
+                value = rule.shifted(call, read, self._decision.weights[name], delta)
+            self._values[name] = value.astype(kernel.dtype)
+        return new
+
+    def _deltas(self, step: Step) -> dict[str, tuple[Array, Part]]:
+        """By bias: what leaving channels give to each channel that its layer makes, and a part
+        that reads them."""
+        found: dict[str, tuple[Array, Part]] = {}
+        counted: dict[str, list[tuple[int, Array]]] = {}
+        for (_, axis), reads in self._reads_of(step).items():
+            first = reads[0]
+            leaves = np.logical_or.reduce([self._leaves(read.part.ids) for read in reads])
+            value = np.where(leaves & np.isfinite(first.value), first.value, 0.0)
+            rows = np.flatnonzero(value)
+            if not rows.size:
+                continue
+            kernel = self._decision.weights[step.weights[first.part.weight]]
+            taken = np.take(kernel, rows, axis=axis).astype(np.float64)
+            # What leaves along two axes at once is counted along the first.
+            for other, gone in counted.get(first.part.weight, ()):
+                np.moveaxis(taken, other, 0)[gone] = 0.0
+            counted.setdefault(first.part.weight, []).append((axis, rows))
+            kept = (axis, *made_axes(step, first.part))
+            others = tuple(place for place in range(taken.ndim) if place not in kept)
+            delta = np.tensordot(value[rows], taken.sum(axis=others, keepdims=True), (0, axis))
+            delta = delta.reshape([taken.shape[place] for place in kept[1:]])
+            if delta.any():
+                assert step.rule is not None
+                inner = step.rule.bias(step.node.call, first.part)
+                total = found[inner][0] + delta if inner in found else delta
+                found[inner] = (total, first.part)
+        return found
+
+    def _sliced(self, step: Step, read: Part, delta: Array) -> Array:
+        """``delta``, one axis for each that the weight of ``read`` makes, without what leaves."""
+        for place, (_, lanes) in enumerate(made_axes(step, read).items()):
+            keep = self._kept(tuple(lanes))
+            delta = delta if keep is None else np.take(delta, keep, axis=place)
+        return delta
+
+    def _value(self, name: str) -> Array:
+        return self._values[name] if name in self._values else self._decision.weights[name]
+
+    def _reads_of(self, step: Step) -> dict[tuple[str, int], list[Read]]:
+        found: dict[tuple[str, int], list[Read]] = {}
+        for read in self._reads.get(id(step), ()):
+            found.setdefault((read.part.weight, read.part.axis), []).append(read)
+        return found
+
+    def _leaves(self, ids: Ids) -> Array:
+        return (ids >= 0) & self._decision.gone[np.maximum(ids, 0)]
 
 
-def _edited(step: Step, width: int, biased: bool, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    changed = dict(config)
-    if step.rule and step.sent and width != step.sent.ids.shape[-1]:
-        changed = dict(step.rule.resized(step.call, config, width))
-    if biased:
+def _edited(step: Step, after: After, biased: bool, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    assert step.rule is not None
+    changed = dict(step.rule.resized(step.node.call, config, after))
+    if biased and "use_bias" in changed:
         changed["use_bias"] = True
     return changed
-
-
-def _folded(decision: Decision, step: Step) -> Array | None:
-    """The bias of ``step`` with the constants of leaving channels in it; ``None`` without any."""
-    reads = [part for part in step.sent.parts if part.role == "reads"] if step.sent else []
-    for part in reads:
-        leaves = (part.ids >= 0) & decision.gone[np.maximum(part.ids, 0)]
-        value = flat(decision.values[id(step.call.inputs[0])])
-        value = np.where(leaves & np.isfinite(value), value, 0.0)
-        kernel = decision.weights[step.weights[part.weight]]
-        axes = (part.axis, makes(step, part).axis)
-        matrix = np.moveaxis(np.asarray(kernel, np.float64), axes, (-2, -1))
-        delta = value @ matrix.sum(axis=tuple(range(matrix.ndim - 2)))
-        if delta.any():
-            name = step.weights.get("bias")
-            bias = np.zeros(delta.size) if name is None else decision.weights[name]
-            return (np.asarray(bias, np.float64) + delta).astype(kernel.dtype)
-    return None

@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from edgeprune.models.names import named_weights
-from edgeprune.surgery.rules.base import Values
-from edgeprune.surgery.tracing import Step, Trace
+from edgeprune.models.names import named_states, named_weights
+from edgeprune.surgery.flows import Demand, Values, unknown
+
+if TYPE_CHECKING:
+    from edgeprune.surgery.tracing import Step
 
 Array = npt.NDArray[Any]
+Constants = Mapping[int, Values]
+"""By number of the tensor."""
 
 
 def arrays(model: Any) -> dict[str, Array]:
-    """Every weight of ``model`` as an array, by name."""
+    """Every weight of ``model`` and every state kept between calls as an array, by name."""
     return {
         name: np.asarray(keras.ops.convert_to_numpy(weight))
-        for name, weight in named_weights(model).items()
+        for name, weight in {**named_weights(model), **named_states(model)}.items()
     }
 
 
-def constants(trace: Trace, weights: Mapping[str, Array]) -> dict[int, Values]:
-    """The constant at each channel of each tensor, by ``id`` of the tensor; NaN for none.
+def constants(steps: Sequence[Step], weights: Mapping[str, Array]) -> Constants:
+    """The constant at each channel of each tensor; NaN for none.
 
     Constants come from weights and activations alone: a kernel whose weights for a unit are zero,
     a gamma of zero, and what is computed from such channels. All in float64.
     """
     found: dict[int, Values] = {}
-    for step in trace.steps:
-        for tensor in step.call.outputs:
-            found[id(tensor)] = np.full(trace.ids[id(tensor)].shape, np.nan)
-        if step.rule is None or step.sent is None:
-            continue
-        made = step.rule.constant(
-            step.call, _own(step, weights), [found[id(tensor)] for tensor in step.call.inputs]
-        )
-        if made.shape == step.sent.ids.shape:
-            found[id(step.call.outputs[0])] = made
+    for step in steps:
+        call = step.node.call
+        made: Any = tuple(unknown(len(shape)) for shape in call.out_shapes)
+        if step.rule is not None:
+            values = [found[number] for number in step.node.inputs]
+            made = step.rule.constant(call, own(step, weights), values)
+            made = made if isinstance(made, tuple) else (made,)
+        found.update(zip(step.node.outputs, made, strict=True))
     return found
 
 
-def _own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
+def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights of a call's layer by their names inside it; vectors in float64, kernels as they
+    are, since most of them are looked at and few are multiplied."""
     return {
-        inner: np.asarray(weights[name], np.float64)
+        inner: weights[name] if weights[name].ndim > 1 else np.asarray(weights[name], np.float64)
         for inner, name in step.weights.items()
-        if np.issubdtype(np.asarray(weights[name]).dtype, np.floating)
+        if name in weights and weights[name].dtype.kind == "f"
     }
+
+
+def met(
+    demand: Demand, step: Step, values: Constants, weights: Mapping[str, Array]
+) -> npt.NDArray[np.bool_]:
+    """At which positions of a demand an exact zero arrives."""
+    assert step.rule is not None
+    inputs = [values[number] for number in step.node.inputs]
+    arrived = [
+        source == 0
+        for source in step.rule.arrived(step.node.call, own(step, weights), inputs, demand)
+    ]
+    combined = np.logical_and.reduce(arrived) if demand.every else np.logical_or.reduce(arrived)
+    return np.asarray(combined, bool)

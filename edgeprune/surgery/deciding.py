@@ -1,19 +1,24 @@
-"""Which channels leave, and how the rest stands: readers are decided before makers."""
+"""Which channels leave, and how the rest stands.
+
+All free channels are taken for dead, and brought back to life from the outputs: a channel lives
+where a weight that reads it is needed for another that lives, or where what reads it cannot do
+without it. What is never reached is dead, through residuals and loops too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.surgery.blocks import has_pattern, packed
-from edgeprune.surgery.constants import constants
-from edgeprune.surgery.rules.base import Ids, Part, Values, flat
-from edgeprune.surgery.slicing import order_of, origins_in, tiles
-from edgeprune.surgery.tracing import Origin, Step, Trace
+from edgeprune.surgery.booking import Origin, origins_in
+from edgeprune.surgery.constants import Constants, constants, met, own
+from edgeprune.surgery.flows import Ids, Part, Values
+from edgeprune.surgery.slicing import order_of, tiles
+from edgeprune.surgery.tracing import Step, Trace
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -21,28 +26,71 @@ ONE_STAYS = "at least one channel stays in a layer"
 BLOCKS = "blocks of 1x4 stay whole"
 
 
-def makes(step: Step, read: Part) -> Part:
-    """The part that makes channels with the same weight as ``read``."""
-    parts = step.sent.parts if step.sent else ()
-    return next(part for part in parts if part.weight == read.weight and part.role == "makes")
+def makers(step: Step, read: Part) -> tuple[Part, ...]:
+    """The parts that make channels with the same weight as ``read``."""
+    return tuple(
+        part
+        for part in step.parts
+        if part.weight == read.weight and part.role == "makes" and part.axis != read.axis
+    )
+
+
+def made_axes(step: Step, read: Part) -> dict[int, list[Ids]]:
+    """The axes on which the weight of ``read`` makes channels, in order, with the lanes there."""
+    found: dict[int, list[Ids]] = {}
+    for part in sorted(makers(step, read), key=lambda part: part.axis):
+        found.setdefault(part.axis, []).append(part.ids)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """One part that reads, and what it meets."""
+    """One part that reads, and what it meets.
+
+    Attributes:
+        step: the call.
+        part: the part.
+        value: the constants that it meets, one for each position.
+        stuck: why a constant that is not zero cannot leave; ``None`` where it can.
+        touches: (positions, what the weight makes), whether any element there is not zero; what
+            it makes is one column where no channel is made.
+    """
 
     step: Step
     part: Part
     value: Values
+    stuck: str | None
+    touches: Bools
+
+
+def _agreed(reads: list[Read]) -> list[Read]:
+    """A weight that several calls share can take a constant only where it is the same in all."""
+    by_weight: dict[tuple[str, int], list[Read]] = {}
+    for read in reads:
+        place = (read.step.weights[read.part.weight], read.part.axis)
+        by_weight.setdefault(place, []).append(read)
+    value = {
+        place: np.where(
+            np.logical_and.reduce([found[0].value == other.value for other in found]),
+            found[0].value,
+            np.nan,
+        )
+        for place, found in by_weight.items()
+    }
+    return [
+        replace(read, value=value[read.step.weights[read.part.weight], read.part.axis])
+        for read in reads
+    ]
 
 
 class Decision:
-    """One pass from the outputs back.
+    """What leaves a model, from its trace and its weights.
 
     Attributes:
         trace: of the model.
         weights: every weight, by name.
-        values: the constants, by ``id`` of the tensor.
+        values: the constants, by number of the tensor.
+        reads: every part that reads.
         gone: by channel number, whether it leaves.
         orders: by origin, which of its channels stay, in their new order; only where some leave.
         kept: origin, channels and reason of what is dead and stays.
@@ -51,84 +99,161 @@ class Decision:
     def __init__(self, trace: Trace, weights: dict[str, Array]) -> None:
         self.trace = trace
         self.weights = weights
-        self.values = constants(trace, weights)
-        total = sum(origin.size for origin in trace.origins)
-        self.gone: Bools = np.zeros(total, bool)
+        self.values: Constants = constants(trace.steps, weights)
         self.orders: dict[str, Ids] = {}
         self.kept: list[tuple[str, Ids, str]] = []
-        self.reads: dict[int, list[Read]] = {}
+        self.reads = _agreed(
+            [
+                self._read(step, part)
+                for step in trace.steps
+                for part in step.parts
+                if part.role == "reads"
+            ]
+        )
+        total = sum(origin.size for origin in trace.origins)
+        # One more, so that -1 (no channel) is always there.
+        self._alive: Bools = np.zeros(total + 1, bool)
+        self._alive[-1] = True
+        self._reads_of: dict[int, list[Read]] = {}
+        self._parts_of: dict[int, list[Part]] = {}
+        for read in self.reads:
+            for place in origins_in(trace.origins, read.part.ids).tolist():
+                self._reads_of.setdefault(place, []).append(read)
         for step in trace.steps:
-            for part in step.sent.parts if step.sent else ():
-                if part.role == "reads":
-                    value = flat(self.values[id(step.call.inputs[0])])
-                    self._file(Read(step, part, value))
+            for part in step.parts:
+                for place in origins_in(trace.origins, part.ids).tolist():
+                    self._parts_of.setdefault(place, []).append(part)
 
-    def _file(self, read: Read) -> None:
-        for place in origins_in(self.trace, read.part.ids):
-            self.reads.setdefault(place, []).append(read)
+    @property
+    def gone(self) -> Bools:
+        """By channel number."""
+        return ~self._alive[:-1]
+
+    def _read(self, step: Step, part: Part) -> Read:
+        rule = step.rule
+        assert rule is not None
+        kernel = self.weights[step.weights[part.weight]]
+        axes = tuple({made.axis: None for made in makers(step, part)})
+        moved = np.moveaxis(kernel, part.axis, 0)
+        # moveaxis pushed the axes before the one that reads back by one.
+        others = tuple(
+            axis + (axis < part.axis)
+            for axis in range(kernel.ndim)
+            if axis != part.axis and axis not in axes
+        )
+        touches = np.asarray((moved != 0).any(axis=others)).reshape(kernel.shape[part.axis], -1)
+        values = [self.values[number] for number in step.node.inputs]
+        value = rule.met(step.node.call, own(step, self.weights), values, part)
+        return Read(step, part, value, rule.folds(step.node.call, part), touches)
 
     def decide(self) -> None:
-        """Which channels leave, readers before makers."""
-        for place in reversed(range(len(self.trace.origins))):
-            origin = self.trace.origins[place]
+        """Which channels leave."""
+        for origin in self.trace.origins:
+            if origin.fixed is not None:
+                self._revive(np.arange(origin.start, origin.start + origin.size))
+        self._demanded()
+        self._spread()
+        for origin in self.trace.origins:
+            if origin.fixed is None and not self._alive_of(origin).any():
+                self._revive(np.array([origin.start]))
+                self.kept.append((origin.name, np.array([0]), ONE_STAYS))
+                self._spread()
+        self._fill()
+        # Readers first: which of their columns stay tells what pattern a kernel has.
+        for place, origin in reversed([*enumerate(self.trace.origins)]):
             if origin.fixed is None:
-                self._decide(place, origin, self.reads.get(place, []))
+                self._stand(place, origin)
 
-    def _decide(self, place: int, origin: Origin, reads: list[Read]) -> None:
-        dead = np.ones(origin.size, bool)
-        for read in reads:
-            dead &= self._releases(origin, read)
-        dead = self._but_one(origin, dead)
-        if not dead.any():
-            return
-        order = self._order(place, origin, reads, dead)
-        if order.size < origin.size:
-            self.orders[origin.name] = order
-            gone = np.ones(origin.size, bool)
-            gone[order] = False
-            self.gone[origin.start : origin.start + origin.size] = gone
+    def _fill(self) -> None:
+        """No tensor may become empty, a slice of one neither: one of its positions stays."""
+        empty = True
+        while empty:
+            empty = False
+            for step in self.trace.steps:
+                for lanes in (lanes for flow in step.flows for lanes in flow if lanes):
+                    if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
+                        empty = True
+                        self._revive(np.array([ids[0] for ids in lanes]))
+            if empty:
+                self._spread()
 
-    def _releases(self, origin: Origin, read: Read) -> Bools:
-        """Which of the group's channels this reader can do without."""
-        needed = self._needed(read)
-        constant = np.isfinite(read.value)
-        reason = read.step.rule.folds(read.step.call) if read.step.rule else None
-        stuck = needed & constant & (read.value != 0) & (reason is not None)
-        free = ~needed | (constant & ~stuck)
-        if stuck.any() and reason:
-            channels = np.unique(self._channels(origin, read.part.ids, stuck))
-            if channels.size:
-                self.kept.append(
-                    (origin.name, channels, f"{read.step.name} reads a constant, and {reason}")
-                )
-        held = np.ones(origin.size, bool)
-        held[self._channels(origin, read.part.ids, ~free)] = False
-        return held
+    def _alive_of(self, origin: Origin) -> Bools:
+        return self._alive[origin.start : origin.start + origin.size]
+
+    def _revive(self, ids: Ids) -> bool:
+        fresh = not self._alive[ids].all()
+        self._alive[ids] = True
+        return fresh
+
+    def _demanded(self) -> None:
+        for step in self.trace.steps:
+            for demand in step.demands:
+                self._revive(demand.ids[~met(demand, step, self.values, self.weights)])
+
+    def _spread(self) -> None:
+        """From what lives to what it reads, until nothing new comes to life."""
+        moved = True
+        while moved:
+            moved = False
+            for read in reversed(self.reads):
+                moved |= self._revive(read.part.ids[self._needed(read)])
 
     def _needed(self, read: Read) -> Bools:
-        """Which positions some weight reads for a channel that stays."""
+        """Positions that some channel that lives needs as they are."""
+        bound = ~np.isfinite(read.value)
+        if read.stuck is not None:
+            bound |= read.value != 0
+        dead = ~self._alive[read.part.ids]
+        if not (bound & dead).any():
+            return np.zeros(bound.size, bool)
+        return bound & self._read_by_the_living(read)
+
+    def _live_columns(self, read: Read) -> Bools:
+        made = makers(read.step, read.part)
+        axes = sorted({part.axis for part in made})
         kernel = self.weights[read.step.weights[read.part.weight]]
-        made = makes(read.step, read.part)
-        stays = ~self.gone[made.ids]
-        used = np.compress(stays, kernel, axis=made.axis) != 0
-        return used.any(axis=tuple(axis for axis in range(used.ndim) if axis != read.part.axis))
+        live: Bools = np.ones([kernel.shape[axis] for axis in axes], bool)
+        for part in made:
+            along = [1] * len(axes)
+            along[axes.index(part.axis)] = -1
+            live &= self._alive[part.ids].reshape(along)
+        return live.reshape(-1)
 
-    @staticmethod
-    def _channels(origin: Origin, ids: Ids, where: Bools) -> Ids:
-        found = ids[where] - origin.start
-        return found[(found >= 0) & (found < origin.size)]
+    def _stand(self, place: int, origin: Origin) -> None:
+        """How what is left of a group stands, where some of it is dead."""
+        dead = ~self._alive_of(origin)
+        self._tell_stuck(place, origin)
+        if not dead.any():
+            return
+        order = self._order(place, origin, dead)
+        stays = np.zeros(origin.size, bool)
+        stays[order] = True
+        self._alive_of(origin)[:] = stays
+        if order.size < origin.size:
+            self.orders[origin.name] = order
 
-    def _but_one(self, origin: Origin, dead: Bools) -> Bools:
-        if dead.all():
-            dead = dead.copy()
-            dead[0] = False
-            self.kept.append((origin.name, np.array([0]), ONE_STAYS))
-        return dead
+    def _tell_stuck(self, place: int, origin: Origin) -> None:
+        """Constants that stay because what reads them cannot take them."""
+        for read in self._reads_of.get(place, ()):
+            if read.stuck is None:
+                continue
+            held = np.isfinite(read.value) & (read.value != 0) & self._read_by_the_living(read)
+            channels = np.unique(read.part.ids[held] - origin.start)
+            channels = channels[(channels >= 0) & (channels < origin.size)]
+            if channels.size:
+                reason = f"{read.step.name} reads a constant, and {read.stuck}"
+                self.kept.append((origin.name, channels, reason))
 
-    def _order(self, place: int, origin: Origin, reads: list[Read], dead: Bools) -> Ids:
+    def _read_by_the_living(self, read: Read) -> Bools:
+        """Positions that some channel that lives reads with a weight that is not zero."""
+        live = self._live_columns(read)
+        touches = read.touches if live.all() else read.touches[:, live]
+        return np.asarray(touches.any(axis=1))
+
+    def _order(self, place: int, origin: Origin, dead: Bools) -> Ids:
         """What stays, in its new order."""
         kernels, tail, movable = [], True, True
-        for read in reads:
+        for read in self._reads_of.get(place, ()):
             found = self._patterned(read, origin, dead)
             if found is None:
                 continue
@@ -138,7 +263,7 @@ class Decision:
             kernels.append(kernel)
         if not kernels:
             return np.flatnonzero(~dead)
-        movable &= all(order_of(part.ids, origin) is not None for part in self._parts(place))
+        movable &= all(order_of(part.ids, origin) is not None for part in self._parts_of[place])
         if not movable:
             self.kept.append((origin.name, np.flatnonzero(dead), BLOCKS))
             return np.arange(origin.size)
@@ -152,13 +277,11 @@ class Decision:
     def _patterned(self, read: Read, origin: Origin, dead: Bools) -> tuple[Bools, int] | None:
         """A Dense kernel with a pattern as (channels, elements that read one), and how often the
         channels repeat along its input (0: in another way); ``None`` without a pattern."""
-        kernel = self.weights[read.step.weights[read.part.weight]]
-        if kernel.ndim != 2:
-            return None
-        stays = ~self.gone[makes(read.step, read.part).ids]
-        nonzero = kernel[:, stays] != 0
         local = read.part.ids - origin.start
         inside = (local >= 0) & (local < origin.size)
+        if not inside.any() or self.weights[read.step.weights[read.part.weight]].ndim != 2:
+            return None
+        nonzero = read.touches[:, self._live_columns(read)]
         leaving = np.zeros(local.size, bool)
         leaving[inside] = dead[local[inside]]
         if not has_pattern(nonzero, leaving):
@@ -168,9 +291,3 @@ class Decision:
             return nonzero, 0
         stacked = nonzero.reshape(copies, origin.size, -1)
         return np.moveaxis(stacked, 0, 1).reshape(origin.size, -1), copies
-
-    def _parts(self, place: int) -> Iterator[Part]:
-        for step in self.trace.steps:
-            for part in step.sent.parts if step.sent else ():
-                if place in origins_in(self.trace, part.ids):
-                    yield part

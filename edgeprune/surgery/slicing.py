@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeprune.surgery.rules.base import Ids
-from edgeprune.surgery.tracing import Origin, Trace, origin_of
+from edgeprune.surgery.booking import Origin, origin_of
+from edgeprune.surgery.flows import Ids
 
-
-def origins_in(trace: Trace, ids: Ids) -> list[int]:
-    """Places of the origins whose channels stand in ``ids``."""
-    return [int(place) for place in np.unique(origin_of(trace.origins, ids)) if place >= 0]
+Orders = Sequence[Ids | None]
+"""For each origin, which of its channels stay, in their new order; ``None`` for all."""
 
 
 def tiles(ids: Ids, origin: Origin) -> int:
@@ -36,19 +34,19 @@ def order_of(ids: Ids, origin: Origin) -> str | None:
     return None
 
 
-def sliced(ids: Ids, trace: Trace, orders: Sequence[Ids | None]) -> Ids:
+def sliced(ids: Ids, origins: Sequence[Origin], orders: Orders) -> Ids:
     """Positions of an axis that stay, in their new order.
 
     Args:
         ids: channel at each position.
-        trace: whose numbers they are.
-        orders: for each origin, which of its channels stay, in their new order; ``None`` for all.
+        origins: whose numbers they are.
+        orders: what stays of each.
     """
-    places = origin_of(trace.origins, ids)
+    places = origin_of(origins, ids)
     first = int(places[0]) if places.size else -1
     order = orders[first] if first >= 0 else None
     if order is not None and (places == first).all():
-        origin = trace.origins[first]
+        origin = origins[first]
         kind = order_of(ids, origin)
         grid = np.arange(ids.size)
         if kind == "tile":
@@ -56,9 +54,20 @@ def sliced(ids: Ids, trace: Trace, orders: Sequence[Ids | None]) -> Ids:
         if kind == "repeat":
             return grid.reshape(origin.size, -1)[order].reshape(-1)
     stays = np.ones(ids.size, bool)
-    for place, kept in enumerate(orders):
+    for place in np.unique(places[places >= 0]).tolist():
+        kept = orders[place]
         if kept is not None:
-            origin = trace.origins[place]
             mine = places == place
-            stays[mine] = np.isin(ids[mine] - origin.start, kept)
+            stays[mine] = np.isin(ids[mine] - origins[place].start, kept)
     return np.flatnonzero(stays)
+
+
+def sliced_by_all(lanes: Sequence[Ids], origins: Sequence[Origin], orders: Orders) -> Ids | None:
+    """Positions that every lane of an axis lets stay; ``None`` where all stay where they are."""
+    keep: Ids | None = None
+    for ids in lanes:
+        one = sliced(ids, origins, orders)
+        if one.size == ids.size and (one[1:] > one[:-1]).all():
+            continue
+        keep = one if keep is None else keep[np.isin(keep, one)]
+    return keep

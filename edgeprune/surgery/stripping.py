@@ -17,9 +17,10 @@ from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.carrying import carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
-from edgeprune.surgery.rules.base import Ids
+from edgeprune.surgery.flows import Ids
 from edgeprune.surgery.tracing import traced
 
+_NONE = np.zeros(0, np.int64)
 SHOWN = 12
 """Runs of channel numbers in a line for people; :meth:`StripReport.facts` has them all."""
 
@@ -108,7 +109,9 @@ def strip_with_report(model: Any) -> tuple[Any, StripReport]:
     while True:
         trace = traced(new)
         for origin in trace.origins:
-            numbers.setdefault(origin.name, np.arange(origin.size))
+            # A group may fall apart when channels that tied it leave: then it counts anew.
+            if numbers.get(origin.name, _NONE).size != origin.size:
+                numbers[origin.name] = np.arange(origin.size)
         decision = Decision(trace, arrays(new))
         decision.decide()
         if not decision.orders:

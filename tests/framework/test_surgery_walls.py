@@ -72,17 +72,17 @@ def _fan_out() -> Any:
 def _operations() -> Any:
     i = keras.Input((6,))
     x = L.Dense(9, name="first", activation="tanh")(i)
-    x = keras.ops.sin(L.Dense(5, name="second")(x)) * 2.0
+    x = keras.ops.cumsum(L.Dense(5, name="second")(x), axis=-1) * 2.0
     return keras.Model(i, L.Dense(3, name="head")(x))
 
 
 WALLED = {
-    _residual: {"stem": "join", "wide": "join", "narrow": None, "neck": None, "head": "output"},
-    _nested: {"first": None, "before": "nested", "inner": "nested", "after": None},
-    _shared: {"zeroth": None, "first": "shared", "twice:1": "shared"},
+    _residual: {"stem": None, "narrow": None, "neck": None, "head": "output"},
+    _nested: {"first": None, "before": None, "inner/inside": None, "after": None},
+    _shared: {"zeroth": None, "first": None},
     _custom: {"zeroth": None, "first": "own (Doubled)", "own": "own (Doubled)"},
     _fan_out: {"trunk": None, "a": "output", "b": "output"},
-    _operations: {"first": None, "second": "Sin"},
+    _operations: {"first": None, "second": "Cumsum"},
 }
 
 

@@ -3,65 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
+from keras.src.applications.convnext import LayerScale
 
+from edgeprune.surgery.rules.arithmetic import OPERATIONS
+from edgeprune.surgery.rules.attention import GroupQueryAttentionRule, MultiHeadAttentionRule
 from edgeprune.surgery.rules.base import Rule
-from edgeprune.surgery.rules.convolution import ConvolutionRule, DepthwiseRule
-from edgeprune.surgery.rules.dense import DenseRule
-from edgeprune.surgery.rules.elementwise import (
-    ActivationRule,
-    ElementwiseRule,
-    MixingRule,
-    PassRule,
+from edgeprune.surgery.rules.bidirectional import RECURRENT
+from edgeprune.surgery.rules.convolution import (
+    ConvolutionRule,
+    DepthwiseRule,
+    GroupedRule,
+    SeparableRule,
+    TransposedRule,
 )
+from edgeprune.surgery.rules.dense import DenseRule, EmbeddingRule
+from edgeprune.surgery.rules.distributed import DISTRIBUTED
+from edgeprune.surgery.rules.dots import AdditiveAttentionRule, AttentionRule, DotRule
+from edgeprune.surgery.rules.einsum import EinsumDenseRule
+from edgeprune.surgery.rules.joins import MERGES
+from edgeprune.surgery.rules.layer_norms import (
+    GroupNormRule,
+    LayerNormRule,
+    RMSNormRule,
+    UnitNormRule,
+)
+from edgeprune.surgery.rules.moves import MOVES
 from edgeprune.surgery.rules.normalization import (
     BatchNormRule,
     NormalizationRule,
     RescalingRule,
 )
+from edgeprune.surgery.rules.pointwise import (
+    ActivationRule,
+    ElementwiseRule,
+    LayerScaleRule,
+    MixingRule,
+    PassRule,
+    PReLURule,
+)
 from edgeprune.surgery.rules.shapes import (
-    GlobalPoolingRule,
+    CroppingRule,
     PaddingRule,
+    PermuteRule,
     PoolingRule,
+    RepeatVectorRule,
     ReshapeRule,
+    UpSamplingRule,
 )
 
 _layers = keras.layers
 
+
+def _named(rule: Rule, *names: str) -> dict[type, Rule]:
+    return {getattr(_layers, name): rule for name in names}
+
+
 RULES: Mapping[type, Rule] = {
-    _layers.Dense: DenseRule(),
-    _layers.Conv1D: ConvolutionRule(),
-    _layers.Conv2D: ConvolutionRule(),
-    _layers.DepthwiseConv2D: DepthwiseRule(),
-    _layers.BatchNormalization: BatchNormRule(),
-    _layers.Normalization: NormalizationRule(),
-    _layers.Rescaling: RescalingRule(),
-    _layers.Activation: ActivationRule(),
-    _layers.ReLU: ElementwiseRule(),
-    _layers.LeakyReLU: ElementwiseRule(),
-    _layers.ELU: ElementwiseRule(),
-    _layers.Softmax: MixingRule(),
-    _layers.Identity: PassRule(),
-    _layers.Dropout: PassRule(),
-    _layers.AlphaDropout: PassRule(),
-    _layers.GaussianDropout: PassRule(),
-    _layers.GaussianNoise: PassRule(),
-    _layers.SpatialDropout1D: PassRule(),
-    _layers.SpatialDropout2D: PassRule(),
-    _layers.AveragePooling1D: PoolingRule(),
-    _layers.AveragePooling2D: PoolingRule(),
-    _layers.MaxPooling1D: PoolingRule(),
-    _layers.MaxPooling2D: PoolingRule(),
-    _layers.GlobalAveragePooling1D: GlobalPoolingRule(),
-    _layers.GlobalAveragePooling2D: GlobalPoolingRule(),
-    _layers.GlobalMaxPooling1D: GlobalPoolingRule(),
-    _layers.GlobalMaxPooling2D: GlobalPoolingRule(),
-    _layers.ZeroPadding1D: PaddingRule(),
-    _layers.ZeroPadding2D: PaddingRule(),
-    _layers.Flatten: ReshapeRule(),
-    _layers.Reshape: ReshapeRule(),
-}
+    **_named(DenseRule(), "Dense"),
+    **_named(EmbeddingRule(), "Embedding"),
+    **_named(ConvolutionRule(), "Conv1D", "Conv2D", "Conv3D"),
+    **_named(TransposedRule(), "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+    **_named(DepthwiseRule(), "DepthwiseConv1D", "DepthwiseConv2D"),
+    **_named(SeparableRule(), "SeparableConv1D", "SeparableConv2D"),
+    **_named(BatchNormRule(), "BatchNormalization"),
+    **_named(NormalizationRule(), "Normalization"),
+    **_named(RescalingRule(), "Rescaling"),
+    **_named(LayerNormRule(), "LayerNormalization"),
+    **_named(GroupNormRule(), "GroupNormalization"),
+    **_named(RMSNormRule(), "RMSNormalization"),
+    **_named(UnitNormRule(), "UnitNormalization"),
+    **_named(EinsumDenseRule(), "EinsumDense"),
+    **_named(MultiHeadAttentionRule(), "MultiHeadAttention"),
+    **_named(GroupQueryAttentionRule(), "GroupQueryAttention"),
+    **_named(AttentionRule(), "Attention"),
+    **_named(AdditiveAttentionRule(), "AdditiveAttention"),
+    **_named(DotRule(), "Dot"),
+    **_named(ActivationRule(), "Activation"),
+    **_named(ElementwiseRule(), "ReLU", "LeakyReLU", "ELU"),
+    **_named(PReLURule(), "PReLU"),
+    **_named(MixingRule(), "Softmax"),
+    **_named(
+        PassRule(),
+        "Identity", "Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise",
+        "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "ActivityRegularization",
+    ),
+    **_named(
+        PoolingRule(),
+        "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
+        "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+        "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
+        "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    ),
+    **_named(PaddingRule(), "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
+    **_named(CroppingRule(), "Cropping1D", "Cropping2D", "Cropping3D"),
+    **_named(UpSamplingRule(), "UpSampling1D", "UpSampling2D", "UpSampling3D"),
+    **_named(ReshapeRule(), "Flatten", "Reshape"),
+    **_named(PermuteRule(), "Permute"),
+    **_named(RepeatVectorRule(), "RepeatVector"),
+    LayerScale: LayerScaleRule(),
+    **MERGES,
+    **RECURRENT,
+    **DISTRIBUTED,
+    **OPERATIONS,
+    **MOVES,
+}  # fmt: skip
 """By exact class: a subclass may do anything, so it is a wall."""
 
-__all__ = ["RULES", "Rule"]
+_GROUPED = _named(GroupedRule(), "Conv1D", "Conv2D", "Conv3D")
+
+
+def rule_of(layer: Any) -> Rule | None:
+    """The rule that a layer or operation follows; ``None`` for a wall."""
+    if getattr(layer, "groups", 1) != 1 and type(layer) in _GROUPED:
+        return _GROUPED[type(layer)]
+    return RULES.get(type(layer))
+
+
+__all__ = ["RULES", "Rule", "rule_of"]

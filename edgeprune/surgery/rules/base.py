@@ -1,126 +1,130 @@
 """What a layer rule is, and what several of them share.
 
-A rule says four things of one layer family: where its input's channels come out again and which
-weights sit on them (:meth:`Rule.send`), what it makes of channels that are constant
-(:meth:`Rule.constant`), whether it can take a constant into its bias (:meth:`Rule.folds`), and how
-its config changes when channels leave (:meth:`Rule.resized`).
+A rule says of one layer family: where its input's channels come out again and which weights sit on
+them (:meth:`Rule.send`), what it makes of channels that are constant (:meth:`Rule.constant`),
+whether it can take a constant into its bias (:meth:`Rule.folds`), and how its config or its call
+changes when channels leave (:meth:`Rule.resized`, :meth:`Rule.instead`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import keras
 import numpy as np
-import numpy.typing as npt
 
-from edgeprune.graphs import Role
 from edgeprune.models.calls import Call
+from edgeprune.surgery.flows import (
+    After,
+    Array,
+    Book,
+    Demand,
+    Flow,
+    Ids,
+    Part,
+    Sent,
+    Values,
+    lane_of,
+    laned,
+    unknown,
+)
 
-Ids = npt.NDArray[np.int64]
-"""Channel numbers of a tensor: an array that broadcasts to its shape without the batch; -1 where
-there is no channel. An axis along which nothing changes has length one."""
-Values = npt.NDArray[np.float64]
-"""Constants of a tensor, laid out like its :data:`Ids`; NaN where the value depends on the data."""
-Array = npt.NDArray[Any]
-
-
-class Wall(Exception):
-    """A call that no rule can follow; the text is the reason, without the layer's name."""
-
-
-class Book(Protocol):
-    """Where channel numbers are handed out."""
-
-    def fresh(self, size: int) -> Ids:
-        """Numbers for ``size`` new channels, made by the layer at hand."""
-        ...
-
-    def fix(self, ids: Ids, reason: str) -> None:
-        """The groups of these channels keep their size."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One axis of one weight of a layer.
-
-    Attributes:
-        weight: the variable's name inside the layer.
-        axis: counted from 0.
-        ids: channel number at each position of the axis.
-        role: what the weight does with the channel.
-    """
-
-    weight: str
-    axis: int
-    ids: Ids
-    role: Role
-
-
-@dataclass(frozen=True, eq=False)
-class Sent:
-    """What :meth:`Rule.send` finds.
-
-    Attributes:
-        ids: channels of the output.
-        parts: weights that sit on channels.
-    """
-
-    ids: Ids
-    parts: tuple[Part, ...] = ()
+Weights = Mapping[str, Array]
+"""A layer's weights by their names inside the layer; vectors in float64."""
 
 
 class Rule:
-    """The rule of a layer that changes nothing about channels; families override."""
+    """The rule of a layer of one input that changes nothing about channels; families override."""
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
+    many = False
+    """Whether it takes several inputs or makes several outputs."""
+
+    def refusal(self, call: Call) -> str | None:
+        """Why this call cannot be followed; ``None`` where it can."""
+        layer = call.layer
+        if not self.many and (len(call.inputs) != 1 or len(call.outputs) != 1):
+            return "it has several inputs or outputs"
+        settings = {key for key, value in call.settings.items() if key != "training" or value}
+        if settings - self.takes():
+            return f"it is called with {', '.join(sorted(settings))}"
+        if getattr(layer, "data_format", "channels_last") == "channels_first":
+            return "channels_first is not followed yet"
+        if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+            return "it is quantised or has LoRA enabled"
+        return None if all(call.in_shapes) else "its input has no axis"
+
+    def takes(self) -> frozenset[str]:
+        """Keyword arguments of a call that the rule knows."""
+        return frozenset()
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         """Send channel numbers through the layer.
 
         Raises:
             Wall: this call cannot be followed; what touches it keeps its size.
         """
-        return Sent(inputs[0])
+        return Sent((inputs[0],))
 
     def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        """The constants that come out, laid out like the ids of :meth:`send`."""
+        self, call: Call, weights: Weights, values: Sequence[Values]
+    ) -> Values | tuple[Values, ...]:
+        """The constants of the output, or of each of several."""
         return values[0]
 
-    def folds(self, call: Call) -> str | None:
-        """``None`` where a constant input can move into the bias exactly; else why not."""
+    def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
+        """The constants that ``part`` reads, one for each position of its axis."""
+        place, axis = part.source
+        return lane_of(values[place], axis, part.ids.size)
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        """The constants at each source of ``demand``, one for each position of its lane."""
+        return [lane_of(values[place], axis, demand.ids.size) for place, axis in demand.sources]
+
+    def folds(self, call: Call, part: Part) -> str | None:
+        """``None`` where a constant input of ``part`` can move into the bias exactly; else why
+        not."""
         return "it has no bias to take a constant"
 
-    def resized(self, call: Call, config: Mapping[str, Any], width: int) -> Mapping[str, Any]:
-        """The config of the layer when ``width`` positions of its channel axis are left."""
+    def bias(self, call: Call, part: Part) -> str:
+        """The bias that takes a constant which ``part`` reads, by its name inside the layer."""
+        return "bias"
+
+    def shifted(self, call: Call, part: Part, bias: Array | None, delta: Array) -> Array:
+        """That bias with ``delta`` (an axis for each on which the weight makes) in it; ``bias`` is
+        ``None`` where the layer has none."""
+        return delta if bias is None else np.asarray(bias, np.float64) + delta
+
+    def rescaled(self, call: Call, after: After) -> Mapping[str, float]:
+        """By name inside the layer, what multiplies a weight that is left, so that the outputs
+        stay when a length that the layer divides by has changed."""
+        return {}
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        """The config of the layer for the shapes that are left."""
         return config
 
+    def instead(self, call: Call, after: After, kept: Sequence[Sequence[Array | None]]) -> Any:
+        """What is called in place of an operation whose arguments hold lengths or positions;
+        ``None`` where the operation itself still fits.
 
-def vector(ids: Ids, book: Book) -> Ids:
-    """The channels of an input that carries them on its last axis alone.
-
-    Where they change along another axis too, weights are shared between them: they keep their
-    size, and stand for no channel from here on (-1).
-    """
-    if ids.size != ids.shape[-1]:
-        book.fix(ids, "weights behind it are shared over more than the last axis")
-        return np.full(ids.shape[-1], -1, np.int64)
-    return ids.reshape(-1)
-
-
-def flat(values: Values) -> Values:
-    """The constants on the last axis; unknown where they change along another axis too."""
-    if values.size != values.shape[-1]:
-        return np.full(values.shape[-1], np.nan)
-    return values.reshape(-1)
+        Args:
+            call: as it was.
+            after: the shapes that are left.
+            kept: for each input and axis which positions stay, ``None`` for all.
+        """
+        return None
 
 
-def on_last_axis(numbers: Array, rank: int) -> Array:
-    """``numbers`` on the last of ``rank`` axes."""
-    return numbers.reshape((1,) * (rank - 1) + (-1,))
+def weighed(weight: str, axis: int, lanes: Sequence[Ids], role: Any, **places: Any) -> list[Part]:
+    """A part for each lane."""
+    return [Part(weight, axis, ids, role, **places) for ids in lanes]
+
+
+def made_on_last(made: Ids, before: Sequence[tuple[Ids, ...]]) -> Flow:
+    """New channels on the last axis; the axes before it carry what they carried."""
+    return (*before, *laned(1, 0, made))
 
 
 def multiplied(
@@ -130,46 +134,22 @@ def multiplied(
 
     A zero weight reads nothing, whatever comes in.
     """
-    matrix = np.moveaxis(kernel, (reads, makes), (-2, -1))
-    touched = (matrix != 0).any(axis=tuple(range(matrix.ndim - 2)))
-    summed = matrix.sum(axis=tuple(range(matrix.ndim - 2)))
-    unknown = (touched & np.isnan(value)[:, None]).any(axis=0)
-    made = np.nan_to_num(value) @ summed
-    if bias is not None:
-        made = made + bias
-    return np.where(unknown, np.nan, made)
+    others = tuple(axis for axis in range(kernel.ndim) if axis not in (reads, makes))
+    touched = np.asarray((kernel != 0).any(axis=others))
+    touched = touched if reads < makes else touched.T
+    made = np.zeros(kernel.shape[makes]) if bias is None else np.array(bias, np.float64)
+    rows = np.flatnonzero(np.nan_to_num(value))
+    if rows.size:
+        taken = np.take(kernel, rows, axis=reads).astype(np.float64).sum(axis=others)
+        made += value[rows] @ (taken if reads < makes else taken.T)
+    made[touched[np.isnan(value)].any(axis=0)] = np.nan
+    return made
 
 
-ELEMENTWISE = (
-    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid",
-    "hard_sigmoid", "hard_silu", "tanh", "hard_tanh", "softplus", "softsign", "exponential",
-    "mish", "log_sigmoid", "squareplus", "tanh_shrink", "hard_shrink", "soft_shrink", "threshold",
-    "sparse_plus", "sparse_sigmoid",
-)  # fmt: skip
-MIXING = ("softmax", "log_softmax", "sparsemax", "glu")
+class Opaque(Rule):
+    """What is followed, but whose outputs are known to nobody."""
 
-
-def mixing(function: Any) -> str | None:
-    """``None`` where an activation works on each element by itself; else the reason it does not
-    let channels go."""
-    for name in ELEMENTWISE:
-        if function is getattr(keras.activations, name, None):
-            return None
-    for name in MIXING:
-        if function is getattr(keras.activations, name, None):
-            return f"{name} mixes channels"
-    name = getattr(function, "__name__", None) or type(function).__name__
-    return f"activation {name!r} is not known to work on each element by itself"
-
-
-def applied(function: Any, values: Values) -> Values:
-    """An elementwise activation on constants, in float64; NaN where unknown or not finite."""
-    known = np.isfinite(values)
-    filled = keras.ops.convert_to_tensor(np.where(known, values, 0.0), dtype="float64")
-    made = np.asarray(keras.ops.convert_to_numpy(function(filled)), np.float64)
-    return np.where(known & np.isfinite(made), made, np.nan)
-
-
-def activated(function: Any, values: Values) -> Values:
-    """Constants behind a layer's own activation; unknown where it mixes channels."""
-    return np.full_like(values, np.nan) if mixing(function) else applied(function, values)
+    def constant(
+        self, call: Call, weights: Weights, values: Sequence[Values]
+    ) -> Values | tuple[Values, ...]:
+        return tuple(unknown(len(shape)) for shape in call.out_shapes)

@@ -1,4 +1,4 @@
-"""Conv1D, Conv2D and DepthwiseConv2D, channels last."""
+"""Convolutions of any rank, channels last: plain, transposed, depthwise and separable."""
 
 from __future__ import annotations
 
@@ -8,22 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.rules.base import (
-    Array,
-    Book,
-    Ids,
-    Part,
-    Rule,
-    Sent,
-    Values,
-    Wall,
-    activated,
-    flat,
-    mixing,
-    multiplied,
-    on_last_axis,
-    vector,
-)
+from edgeprune.surgery.flows import After, Book, Flow, Ids, Part, Sent, Values, lane_of, on_axis
+from edgeprune.surgery.rules.activations import activated, hold_mixed
+from edgeprune.surgery.rules.base import Rule, Weights, made_on_last, multiplied, weighed
 
 
 def _pads(call: Call) -> bool:
@@ -32,73 +19,187 @@ def _pads(call: Call) -> bool:
     return layer.padding != "valid" and max(layer.kernel_size) > 1
 
 
-def _inside(call: Call, values: Values) -> Values:
+def _inside(call: Call, values: Values, width: int) -> Values:
     """Constants that reach every output position alike: behind padding only zero does."""
-    inside = flat(values)
+    inside = lane_of(values, -1, width)
     return np.where(inside != 0, np.nan, inside) if _pads(call) else inside
+
+
+def _padding_refuses(call: Call) -> str | None:
+    if _pads(call):
+        return f"padding {call.layer.padding!r} puts zeros beside the constant"
+    return None
+
+
+def _spatial(call: Call, flow: Flow, book: Book) -> Flow:
+    """Lanes of the spatial axes: they pass where each position is computed by itself."""
+    layer = call.layer
+    alone = set(layer.kernel_size) == {1} and set(layer.strides) == {1}
+    for lanes in () if alone else flow[:-1]:
+        for ids in lanes:
+            book.fix(ids, f"{layer.name} convolves over them")
+    return flow[:-1] if alone else ((),) * (len(flow) - 1)
 
 
 class ConvolutionRule(Rule):
     """Kernel (taps…, input, filter): the axis before the last reads, the last makes."""
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
-        if layer.groups != 1:
-            raise Wall("grouped convolutions are not followed yet")
-        read = vector(inputs[0], book)
+        reads, makes = self._axes(call)
         made = book.fresh(layer.filters)
-        reason = mixing(layer.activation)
-        if reason:
-            book.fix(made, reason)
-        axis = layer.rank
-        parts = [Part("kernel", axis, read, "reads"), Part("kernel", axis + 1, made, "makes")]
+        parts = weighed("kernel", reads, inputs[0][-1], "reads")
+        parts.append(Part("kernel", makes, made, "makes"))
         if layer.use_bias:
             parts.append(Part("bias", 0, made, "makes"))
-        return Sent(on_last_axis(made, inputs[0].ndim), tuple(parts))
+        flow = made_on_last(made, _spatial(call, inputs[0], book))
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        axis = call.layer.rank
-        inside = _inside(call, values[0])
-        made = multiplied(weights["kernel"], inside, axis, axis + 1, weights.get("bias"))
-        return on_last_axis(activated(call.layer.activation, made), values[0].ndim)
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        reads, makes = self._axes(call)
+        kernel = weights["kernel"]
+        inside = self._evenly(call, values[0], kernel.shape[reads])
+        made = multiplied(kernel, inside, reads, makes, weights.get("bias"))
+        return activated(call.layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
 
-    def folds(self, call: Call) -> str | None:
-        if _pads(call):
-            return f"padding {call.layer.padding!r} puts zeros beside the constant"
-        return None
+    def folds(self, call: Call, part: Part) -> str | None:
+        return _padding_refuses(call)
 
-    def resized(self, call: Call, config: Mapping[str, Any], width: int) -> Mapping[str, Any]:
-        return {**config, "filters": width}
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "filters": after.outputs[0][-1]}
+
+    @staticmethod
+    def _axes(call: Call) -> tuple[int, int]:
+        return call.layer.rank, call.layer.rank + 1
+
+    @staticmethod
+    def _evenly(call: Call, values: Values, width: int) -> Values:
+        return _inside(call, values, width)
+
+
+class TransposedRule(ConvolutionRule):
+    """Kernel (taps…, filter, input). Its taps reach the output positions unevenly, so that only a
+    constant of zero stays one."""
+
+    def folds(self, call: Call, part: Part) -> str | None:
+        return "a transposed convolution spreads a constant unevenly"
+
+    @staticmethod
+    def _axes(call: Call) -> tuple[int, int]:
+        return call.layer.rank + 1, call.layer.rank
+
+    @staticmethod
+    def _evenly(call: Call, values: Values, width: int) -> Values:
+        inside = lane_of(values, -1, width)
+        return np.where(inside != 0, np.nan, inside)
 
 
 class DepthwiseRule(Rule):
     """Kernel (taps…, input, multiplier): each channel passes and comes out ``multiplier`` times.
 
-    Its weights make the channel again, so they count as makers.
+    Its weights make the channel again, so they count as makers. From an input of one channel the
+    multiplier's axis makes new ones.
     """
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
-        read = vector(inputs[0], book)
-        made = np.repeat(read, layer.depth_multiplier)
-        reason = mixing(layer.activation)
-        if reason:
-            book.fix(made, reason)
-        parts = [Part("kernel", layer.rank, read, "makes")]
+        if call.in_shapes[0][-1] == 1:
+            made: tuple[Ids, ...] = (book.fresh(layer.depth_multiplier),)
+            parts = weighed("kernel", layer.rank + 1, made, "makes")
+        else:
+            made = tuple(np.repeat(ids, layer.depth_multiplier) for ids in inputs[0][-1])
+            parts = weighed("kernel", layer.rank, inputs[0][-1], "makes")
         if layer.use_bias:
-            parts.append(Part("bias", 0, made, "makes"))
-        return Sent(on_last_axis(made, inputs[0].ndim), tuple(parts))
+            parts += weighed("bias", 0, made, "makes")
+        flow = (*_spatial(call, inputs[0], book), made)
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         kernel = weights["kernel"]
-        taps = tuple(range(call.layer.rank))
-        value = _inside(call, values[0])[:, None]
-        unknown = (kernel != 0).any(axis=taps) & np.isnan(value)
-        made = np.where(unknown, np.nan, np.nan_to_num(value) * kernel.sum(axis=taps)).reshape(-1)
+        made = _by_depth(call, kernel, values[0])
         if "bias" in weights:
             made = made + weights["bias"]
-        return on_last_axis(activated(call.layer.activation, made), values[0].ndim)
+        return activated(call.layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        if call.in_shapes[0][-1] == 1:
+            return {**config, "depth_multiplier": after.outputs[0][-1]}
+        return config
+
+
+class GroupedRule(Rule):
+    """A convolution with as many groups as input channels: kernel (taps…, 1, filter), each channel
+    passes and comes out filters / groups times, as in a depthwise one."""
+
+    def refusal(self, call: Call) -> str | None:
+        if call.layer.groups != call.in_shapes[0][-1]:
+            return "grouped convolutions are not followed yet"
+        return super().refusal(call)
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        layer = call.layer
+        made = tuple(np.repeat(ids, layer.filters // layer.groups) for ids in inputs[0][-1])
+        parts = weighed("kernel", layer.rank + 1, made, "makes")
+        if layer.use_bias:
+            parts += weighed("bias", 0, made, "makes")
+        flow = (*_spatial(call, inputs[0], book), made)
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        layer = call.layer
+        kernel = weights["kernel"]
+        taps = kernel.shape[: layer.rank]
+        made = _by_depth(call, kernel.reshape(*taps, layer.groups, -1), values[0])
+        if "bias" in weights:
+            made = made + weights["bias"]
+        return activated(layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "groups": after.inputs[0][-1], "filters": after.outputs[0][-1]}
+
+
+class SeparableRule(Rule):
+    """Depthwise kernel (taps…, input, multiplier), then pointwise kernel (1…, input · multiplier,
+    filter): the first passes channels on, the second reads them."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        layer = call.layer
+        made = book.fresh(layer.filters)
+        lanes = inputs[0][-1]
+        parts = weighed("depthwise_kernel", layer.rank, lanes, "makes")
+        between = [np.repeat(ids, layer.depth_multiplier) for ids in lanes]
+        parts += weighed("pointwise_kernel", layer.rank, between, "reads")
+        parts.append(Part("pointwise_kernel", layer.rank + 1, made, "makes"))
+        if layer.use_bias:
+            parts.append(Part("bias", 0, made, "makes"))
+        flow = made_on_last(made, _spatial(call, inputs[0], book))
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        between = _by_depth(call, weights["depthwise_kernel"], values[0])
+        rank = call.layer.rank
+        pointwise = weights["pointwise_kernel"]
+        made = multiplied(pointwise, between, rank, rank + 1, weights.get("bias"))
+        return activated(call.layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+
+    def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
+        return _by_depth(call, weights["depthwise_kernel"], values[0])
+
+    def folds(self, call: Call, part: Part) -> str | None:
+        return None
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "filters": after.outputs[0][-1]}
+
+
+def _by_depth(call: Call, kernel: Values, values: Values) -> Values:
+    """Constants behind a depthwise kernel, one for each input and multiple of it."""
+    taps = tuple(range(call.layer.rank))
+    value = _inside(call, values, kernel.shape[-2])[:, None]
+    lost = (kernel != 0).any(axis=taps) & np.isnan(value)
+    summed = kernel.sum(axis=taps, dtype=np.float64)
+    return np.where(lost, np.nan, np.nan_to_num(value) * summed).reshape(-1)

@@ -1,51 +1,69 @@
-"""Dense, on an input of any rank."""
+"""Dense, on an input of any rank, and Embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from edgeprune.models.calls import Call
-from edgeprune.surgery.rules.base import (
-    Array,
+from edgeprune.surgery.flows import (
+    After,
     Book,
-    Ids,
+    Flow,
     Part,
-    Rule,
     Sent,
     Values,
-    activated,
-    flat,
-    mixing,
-    multiplied,
-    on_last_axis,
-    vector,
+    lane_of,
+    laned,
+    on_axis,
 )
+from edgeprune.surgery.rules.activations import activated, hold_mixed
+from edgeprune.surgery.rules.base import Rule, Weights, made_on_last, multiplied, weighed
 
 
 class DenseRule(Rule):
     """Kernel (input, unit): axis 0 reads, axis 1 makes."""
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
-        read = vector(inputs[0], book)
         made = book.fresh(layer.units)
-        reason = mixing(layer.activation)
-        if reason:
-            book.fix(made, reason)
-        parts = [Part("kernel", 0, read, "reads"), Part("kernel", 1, made, "makes")]
+        parts = weighed("kernel", 0, inputs[0][-1], "reads")
+        parts.append(Part("kernel", 1, made, "makes"))
         if layer.use_bias:
             parts.append(Part("bias", 0, made, "makes"))
-        return Sent(on_last_axis(made, inputs[0].ndim), tuple(parts))
+        flow = made_on_last(made, inputs[0][:-1])
+        hold_mixed(layer.activation, flow, book)
+        return Sent((flow,), tuple(parts))
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        made = multiplied(weights["kernel"], flat(values[0]), 0, 1, weights.get("bias"))
-        return on_last_axis(activated(call.layer.activation, made), values[0].ndim)
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        kernel = weights["kernel"]
+        value = lane_of(values[0], -1, kernel.shape[0])
+        made = multiplied(kernel, value, 0, 1, weights.get("bias"))
+        return activated(call.layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
 
-    def folds(self, call: Call) -> str | None:
+    def folds(self, call: Call, part: Part) -> str | None:
         return None
 
-    def resized(self, call: Call, config: Mapping[str, Any], width: int) -> Mapping[str, Any]:
-        return {**config, "units": width}
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "units": after.outputs[0][-1]}
+
+
+class EmbeddingRule(Rule):
+    """Table (word, width): axis 1 makes; the words are no channels."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        for ids in (ids for lanes in inputs[0] for ids in lanes):
+            book.fix(ids, f"{call.layer.name} looks them up")
+        made = book.fresh(call.layer.output_dim)
+        flow = laned(len(call.out_shapes[0]), -1, made)
+        return Sent((flow,), (Part("embeddings", 1, made, "makes"),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        table = weights["embeddings"]
+        made = np.where((table == table[:1]).all(axis=0), table[0], np.nan)
+        return on_axis(made, -1, len(call.out_shapes[0]))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "output_dim": after.outputs[0][-1]}

@@ -1,28 +1,30 @@
-"""Layers that move elements: pooling, padding, flatten, reshape.
-
-Each sends the array of channel numbers through its own operation.
-"""
+"""Layers that move elements: pooling, padding, cropping, flatten, reshape, permute, repeat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgeprune.models.calls import Call
-from edgeprune.surgery.rules.base import (
+from edgeprune.models.calls import Call, Shape
+from edgeprune.surgery.flows import (
+    NOWHERE,
+    After,
     Array,
     Book,
+    Flow,
     Ids,
-    Rule,
     Sent,
     Values,
     Wall,
-    flat,
-    on_last_axis,
-    vector,
+    lane_of,
+    on_axis,
+    sizes,
+    unknown,
 )
+from edgeprune.surgery.rules.base import Rule, Weights
 
 
 class PoolingRule(Rule):
@@ -31,76 +33,188 @@ class PoolingRule(Rule):
     TensorFlow leaves padding out of the average and of the maximum, so a constant stays one.
     """
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
-        return Sent(on_last_axis(vector(inputs[0], book), inputs[0].ndim))
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        for lanes in inputs[0][:-1]:
+            for ids in lanes:
+                book.fix(ids, f"{call.layer.name} pools over them")
+        return Sent((((),) * (len(call.out_shapes[0]) - 1) + inputs[0][-1:],))
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        return on_last_axis(flat(values[0]), values[0].ndim)
-
-
-class GlobalPoolingRule(PoolingRule):
-    """Pooling that leaves the channel axis alone, or with axes of length one."""
-
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
-        return Sent(self._pooled(call, vector(inputs[0], book)))
-
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        return self._pooled(call, flat(values[0]))
-
-    def _pooled(self, call: Call, numbers: Array) -> Array:
-        return numbers.reshape((1,) * (len(call.out_shapes[0]) - 1) + (-1,))
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        lane = lane_of(values[0], -1, values[0].shape[-1])
+        return on_axis(lane, -1, len(call.out_shapes[0]))
 
 
-class PaddingRule(PoolingRule):
+class PaddingRule(Rule):
     """Zeros around each channel: a constant that is not zero is none behind it."""
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        inside = flat(values[0])
-        return on_last_axis(np.where(inside != 0, np.nan, inside), values[0].ndim)
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        return Sent((tuple(self._sent(call, axis, lanes) for axis, lanes in enumerate(inputs[0])),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        lane = lane_of(values[0], -1, values[0].shape[-1])
+        lane = np.where(lane != 0, np.nan, lane)
+        return on_axis(lane, -1, len(call.out_shapes[0]))
+
+    def _sent(self, call: Call, axis: int, lanes: tuple[Ids, ...]) -> tuple[Ids, ...]:
+        if axis == len(call.in_shapes[0]) - 1:
+            return lanes
+        before, after = margins(call.layer.padding, axis)
+        return tuple(np.pad(ids, (before, after), constant_values=NOWHERE) for ids in lanes)
+
+
+class CroppingRule(Rule):
+    """The border leaves; what is left are the same channels."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        flow = list(inputs[0])
+        for axis in range(len(flow) - 1):
+            before, after = margins(call.layer.cropping, axis)
+            flow[axis] = tuple(ids[before : ids.size - after] for ids in flow[axis])
+        return Sent((tuple(flow),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        lane = lane_of(values[0], -1, values[0].shape[-1])
+        return on_axis(lane, -1, len(call.out_shapes[0]))
+
+
+class UpSamplingRule(PoolingRule):
+    """Nearest neighbours or interpolation inside each channel; spatial lanes are held."""
+
+
+def margins(given: Any, axis: int) -> tuple[int, int]:
+    """What a padding or cropping adds or takes before and after an axis."""
+    one = given[axis] if isinstance(given[0], list | tuple) else given
+    return int(one[0]), int(one[1])
 
 
 class ReshapeRule(Rule):
-    """``Flatten`` and ``Reshape``, where channels end on one axis and follow it alone."""
+    """``Flatten`` and ``Reshape``: lanes go through the same reshape.
 
-    def send(self, call: Call, inputs: Sequence[Ids], book: Book) -> Sent:
-        ids = self._reshaped(call, inputs[0])
-        for axis, length in enumerate(ids.shape[:-1]):
-            if length > 1 and not (ids == ids.take([0], axis)).all():
-                book.fix(ids, f"{call.layer.name} spreads them over several axes")
-                return Sent(ids)
-        return Sent(self._last(ids))
+    Channels that come to lie over several axes are tied together along all but the last of them,
+    so that what leaves is a whole slice.
+    """
 
-    def constant(
-        self, call: Call, weights: Mapping[str, Array], values: Sequence[Values]
-    ) -> Values:
-        made = self._reshaped(call, values[0])
-        rows = made.reshape(-1, made.shape[-1])
-        alike = (rows == rows[:1]) | (np.isnan(rows) & np.isnan(rows[:1]))
-        return self._last(made) if alike.all() else made
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        return Sent((reshaped(inputs[0], call.in_shapes[0], call.out_shapes[0], book),))
 
-    def resized(self, call: Call, config: Mapping[str, Any], width: int) -> Mapping[str, Any]:
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        before, after = sizes(call.in_shapes[0]), sizes(call.out_shapes[0])
+        if before is None or after is None or np.isnan(values[0]).all():
+            return unknown(len(call.out_shapes[0]))
+        return alike(np.broadcast_to(values[0], before).reshape(after))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         if "target_shape" not in config:
             return config
-        # One axis may stay open (-1); the channels' is then said in full.
+        # One axis may stay open (-1); the others are said in full.
         target = [int(length) for length in config["target_shape"]]
-        if target[-1] == -1 and target.count(-1) == 1:
-            return config
-        return {**config, "target_shape": (*target[:-1], width)}
+        lengths = after.outputs[0]
+        return {
+            **config,
+            "target_shape": tuple(
+                old if old == -1 or new is None else new
+                for old, new in zip(target, lengths, strict=True)
+            ),
+        }
 
-    def _reshaped(self, call: Call, numbers: Array) -> Array:
-        before = [length for length in call.in_shapes[0] if length is not None]
-        after = [length for length in call.out_shapes[0] if length is not None]
-        if len(before) < len(call.in_shapes[0]) or len(after) < len(call.out_shapes[0]):
+
+class PermuteRule(Rule):
+    """Axes change places, and the lanes with them."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        return Sent((tuple(inputs[0][axis - 1] for axis in call.layer.dims),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return np.transpose(values[0], [axis - 1 for axis in call.layer.dims])
+
+
+class RepeatVectorRule(Rule):
+    """A new axis of copies before the channels'."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        return Sent((((), inputs[0][0]),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return values[0][None]
+
+
+def alike(values: Array) -> Array:
+    """``values`` with every axis along which nothing changes shortened to one."""
+    for axis, length in enumerate(values.shape):
+        first = values.take([0], axis) if length else values
+        if length > 1 and ((values == first) | ((values != values) & (first != first))).all():
+            values = first
+    return values
+
+
+def reshaped(flow: Flow, before: Shape, after: Shape, book: Book) -> Flow:
+    """Lanes behind a reshape from ``before`` to ``after``.
+
+    Raises:
+        Wall: an axis with lanes meets one whose length is free.
+    """
+    made: list[tuple[Ids, ...]] = [()] * len(after)
+    for old, new in blocks(before, after):
+        lengths = sizes([before[axis] for axis in old])
+        goal = sizes([after[axis] for axis in new])
+        lanes = [(axis, ids) for axis in old for ids in flow[axis]]
+        if lanes and (lengths is None or goal is None):
             raise Wall("it reshapes an axis whose length is free")
-        if not after:
-            raise Wall("it leaves no axis")
-        return np.broadcast_to(numbers, before).reshape(after)
+        for axis, ids in lanes:
+            inside = on_axis(ids, axis - old[0], len(old))
+            place, lane = _gathered(
+                np.broadcast_to(inside, lengths or ()).reshape(goal or ()), book
+            )
+            made[new[place]] = (*made[new[place]], lane)
+    return tuple(made)
 
-    def _last(self, numbers: Array) -> Array:
-        return on_last_axis(numbers.reshape(-1, numbers.shape[-1])[0], numbers.ndim)
+
+def blocks(before: Shape, after: Shape) -> Iterator[tuple[range, range]]:
+    """Runs of axes that a reshape turns into runs of axes, as short as can be."""
+    old = new = 0
+    while old < len(before) or new < len(after):
+        first, second = old, new
+        old, new = min(old + 1, len(before)), min(new + 1, len(after))
+        while not _same(before[first:old], after[second:new]):
+            if old < len(before) and (
+                new >= len(after) or _size(before[first:old]) <= _size(after[second:new])
+            ):
+                old += 1
+            elif new < len(after):
+                new += 1
+            else:
+                break
+        while old < len(before) and before[old] == 1 and new == len(after):
+            old += 1
+        while new < len(after) and after[new] == 1 and old == len(before):
+            new += 1
+        yield range(first, old), range(second, new)
+
+
+def _same(before: Shape, after: Shape) -> bool:
+    if None in before or None in after:
+        return before == after
+    return _size(before) == _size(after)
+
+
+def _size(shape: Shape) -> float:
+    return math.inf if None in shape else math.prod(length or 0 for length in shape)
+
+
+def _gathered(spread: Ids, book: Book) -> tuple[int, Ids]:
+    """The axis on which channels lie, and the lane there; over several, slices become one."""
+    short = alike(spread)
+    axes = [axis for axis, length in enumerate(short.shape) if length > 1]
+    if not axes:
+        # One channel fills the block: any axis of it will do, the longest says most.
+        axis = int(np.argmax(spread.shape)) if spread.ndim else 0
+        return axis, np.full(spread.shape[axis], short.reshape(-1)[0])
+    for axis in axes[:-1]:
+        first = short.take([0], axis)
+        book.tie(
+            np.broadcast_to(first, short.shape).reshape(-1),
+            short.reshape(-1),
+            "it is spread over several axes together with what has no channel",
+        )
+        short = first
+    return axes[-1], short.reshape(-1)

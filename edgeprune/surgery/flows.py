@@ -1,0 +1,195 @@
+"""Channel numbers on the axes of a tensor, and the constants in it: what rules pass on.
+
+A *lane* is one int64 number for each position of an axis: which channel stands there, -1 for none.
+An axis may hold several lanes (heads and their width, flattened): a position leaves when any of
+its channels does. An axis without lanes keeps its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.graphs import Role
+from edgeprune.models.calls import Shape
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int64]
+"""A lane."""
+Flow = tuple[tuple[Ids, ...], ...]
+"""The lanes of each axis of a tensor, the batch left out."""
+Values = npt.NDArray[np.float64]
+"""Constants of a tensor: an array that broadcasts to its shape without the batch; NaN where the
+value depends on the data."""
+NOWHERE = -1
+
+
+class Wall(Exception):
+    """A call that no rule can follow; the text is the reason, without the layer's name."""
+
+
+class Book(Protocol):
+    """Where channel numbers are handed out, tied together and held."""
+
+    def fresh(self, size: int) -> Ids:
+        """Numbers for ``size`` new channels, made by the layer at hand."""
+        ...
+
+    def fix(self, ids: Ids, reason: str) -> None:
+        """The groups of these channels keep their size."""
+        ...
+
+    def tie(self, one: Ids, other: Ids, reason: str) -> None:
+        """What stands at the same position of both is one channel from here on; where only one of
+        them has a channel, it keeps its size for ``reason``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One axis of one weight of a layer.
+
+    Attributes:
+        weight: the variable's name inside the layer.
+        axis: counted from 0.
+        ids: channel number at each position of the axis.
+        role: what the weight does with the channel.
+        source: where role is ``"reads"``: which input it reads, and along which of its axes.
+    """
+
+    weight: str
+    axis: int
+    ids: Ids
+    role: Role
+    source: tuple[int, int] = (0, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """Channels that are read without weights: they may leave only where an exact zero arrives.
+
+    Attributes:
+        ids: the lane.
+        sources: (input, axis) where a zero may arrive; in a product one of them is enough.
+        reason: why they stay where none does.
+        every: whether each source has to be zero.
+    """
+
+    ids: Ids
+    sources: tuple[tuple[int, int], ...]
+    reason: str
+    every: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What a rule finds.
+
+    Attributes:
+        outputs: lanes of each output.
+        parts: weights that sit on channels.
+        demands: channels that are read without weights.
+    """
+
+    outputs: tuple[Flow, ...]
+    parts: tuple[Part, ...] = ()
+    demands: tuple[Demand, ...] = ()
+
+
+@dataclass(frozen=True)
+class After:
+    """Shapes when the channels have left.
+
+    Attributes:
+        inputs: of what goes into the call, without the batch.
+        outputs: of what comes out, without the batch.
+        weights: of the layer's weights by their names inside it, a new bias included.
+    """
+
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def bare(rank: int) -> Flow:
+    """No channels anywhere."""
+    return ((),) * rank
+
+
+def laned(rank: int, axis: int, *lanes: Ids) -> Flow:
+    """``lanes`` on one axis of ``rank``."""
+    return replaced(bare(rank), axis, lanes)
+
+
+def replaced(flow: Flow, axis: int, lanes: Sequence[Ids]) -> Flow:
+    """``flow`` with other lanes on one axis."""
+    changed = list(flow)
+    changed[axis] = tuple(lanes)
+    return tuple(changed)
+
+
+def joined(flows: Sequence[Flow], shapes: Sequence[Shape], book: Book) -> Flow:
+    """Lanes of what combines ``flows`` element by element, with broadcasting.
+
+    Raises:
+        Wall: tensors of different ranks.
+    """
+    if len({len(shape) for shape in shapes}) != 1:
+        raise Wall("it joins tensors of different ranks")
+    return tuple(
+        joined_axis([flow[axis] for flow in flows], [shape[axis] for shape in shapes], book)
+        for axis in range(len(shapes[0]))
+    )
+
+
+def joined_axis(
+    lanes: Sequence[tuple[Ids, ...]], lengths: Sequence[int | None], book: Book
+) -> tuple[Ids, ...]:
+    """Lanes of one axis where several tensors meet position by position."""
+    wide = any(length != 1 for length in lengths)
+    there = [lane for lane, length in zip(lanes, lengths, strict=True) if length != 1 or not wide]
+    first = max(there, key=len, default=())
+    for lane in there:
+        if len(lane) != len(first):
+            for ids in (*lane, *first):
+                book.fix(ids, "it meets a tensor whose channels cannot leave there")
+        for one, other in zip(first, lane, strict=False):
+            if one is not other:
+                book.tie(one, other, "it meets a tensor whose channels cannot leave there")
+    return first
+
+
+def lane_of(values: Values, axis: int, length: int) -> Values:
+    """The constants along one axis; NaN where they change along another axis too."""
+    rows = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
+    first = rows[0]
+    if rows.shape[0] > 1:
+        first = np.where((rows == first).all(axis=0), first, np.nan)
+    return np.broadcast_to(first, (length,))
+
+
+def on_axis(numbers: Array, axis: int, rank: int) -> Array:
+    """A one-dimensional array on one axis of ``rank``."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return numbers.reshape(shape)
+
+
+def sizes(shape: Sequence[int | None]) -> list[int] | None:
+    """``shape`` where every length is known, else ``None``."""
+    known = [length for length in shape if length is not None]
+    return known if len(known) == len(shape) else None
+
+
+def unknown(rank: int) -> Values:
+    """Constants of a tensor of which nothing is known."""
+    return np.full((1,) * rank, np.nan)
+
+
+def product(one: Values, other: Values) -> Values:
+    """The product of constants, where a zero wins over what is unknown."""
+    return np.where((one == 0) | (other == 0), 0.0, one * other)

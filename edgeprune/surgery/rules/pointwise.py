@@ -1,0 +1,87 @@
+"""What works on each element by itself, and softmax, which does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgeprune.models.calls import Call
+from edgeprune.surgery.flows import After, Book, Flow, Part, Sent, Values, lane_of, on_axis, product
+from edgeprune.surgery.rules.activations import activated, applied, hold_mixed
+from edgeprune.surgery.rules.base import Rule, Weights, weighed
+
+
+class PassRule(Rule):
+    """Nothing happens at inference: dropout, noise."""
+
+
+class ActivationRule(Rule):
+    """``Activation``: the function decides."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        hold_mixed(call.layer.activation, inputs[0], book)
+        return Sent((inputs[0],))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return activated(call.layer.activation, values[0])
+
+
+class ElementwiseRule(Rule):
+    """``ReLU``, ``LeakyReLU``, ``ELU``, ``ops.sqrt``: the layer itself is the function."""
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return applied(call.layer.call, values[0])
+
+
+class PReLURule(Rule):
+    """A slope for each element, or shared over axes: it follows its channel."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        shared = call.layer.shared_axes or ()
+        parts: list[Part] = []
+        for axis, lanes in enumerate(inputs[0]):
+            if axis + 1 not in shared:
+                parts += weighed("alpha", axis, lanes, "follows")
+        return Sent((inputs[0],), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        alpha = weights["alpha"]
+        made = np.where(values[0] >= 0, values[0], values[0] * alpha)
+        lane = lane_of(made, -1, made.shape[-1])
+        return on_axis(lane, -1, len(call.out_shapes[0]))
+
+
+class LayerScaleRule(Rule):
+    """ConvNeXt's gamma on each channel, which makes it again (https://arxiv.org/abs/2103.17239)."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        parts = weighed(call.layer.gamma.name, 0, inputs[0][-1], "makes")
+        return Sent((inputs[0],), tuple(parts))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        gamma = weights[call.layer.gamma.name]
+        return product(values[0], on_axis(gamma, -1, len(call.out_shapes[0])))
+
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return {**config, "projection_dim": after.outputs[0][-1]}
+
+
+class MixingRule(Rule):
+    """``Softmax``: channels on its axes are mixed without weights."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        for axis in self._axes(call):
+            for ids in inputs[0][axis]:
+                book.fix(ids, f"{type(call.layer).__name__.lower()} mixes channels")
+        return Sent((inputs[0],))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return np.full_like(values[0], np.nan)
+
+    @staticmethod
+    def _axes(call: Call) -> tuple[int, ...]:
+        axis: Any = call.layer.axis
+        axes = axis if isinstance(axis, list | tuple) else (axis,)
+        return tuple(one if one < 0 else one - 1 for one in axes)

@@ -1,0 +1,131 @@
+"""A model's calls with nested models and TimeDistributed layers opened; tensors have numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import keras
+
+from edgeprune.models.calls import Call, calls, function_of
+
+
+class TimeIn:
+    """Stands where a tensor goes into a TimeDistributed layer: its time axis joins the batch."""
+
+
+class TimeOut:
+    """Stands where a tensor comes out of a TimeDistributed layer: the time axis is there again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of one layer.
+
+    Attributes:
+        call: the call.
+        inputs: numbers of the tensors that go in; none for an input of the model.
+        outputs: numbers of the tensors that come out.
+        times: how often it runs for one example: the steps of the TimeDistributed around it.
+    """
+
+    call: Call
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Every call in order, each after what it needs.
+
+    Attributes:
+        nodes: the calls.
+        outputs: numbers of the model's outputs.
+        entries: by ``id`` of the input tensor of a nested model, the number of what goes in there.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    entries: Mapping[int, int]
+
+
+def walked(function: Any) -> Walk:
+    """Walk through a Functional graph; a nested model's calls stand where it is called, so a model
+    that is called twice is walked through twice."""
+    walker = _Walker()
+    places: dict[int, int] = {}
+    walker.walk(function, places)
+    outputs = tuple(places[id(tensor)] for tensor in function.outputs)
+    return Walk(tuple(walker.nodes), outputs, walker.entries)
+
+
+class _Walker:
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.entries: dict[int, int] = {}
+        self._numbers = count()
+
+    def walk(self, function: Any, places: dict[int, int], times: int = 1) -> None:
+        """Number the tensors of a graph; ``places`` has those that go in, by ``id``."""
+        for call in calls(function):
+            if not call.inputs and id(call.outputs[0]) in places:
+                continue  # the input of a nested model: what it is called with
+            inputs = tuple(places[id(tensor)] for tensor in call.inputs)
+            places.update(_places(call.outputs, self._walked(call, inputs, times)))
+
+    def _walked(self, call: Call, inputs: tuple[int, ...], times: int) -> tuple[int, ...]:
+        """The numbers of what comes out of a call."""
+        inner = opened(call)
+        if inner is not None:
+            within = _places(inner.inputs, inputs)
+            self.entries.update(within)
+            self.walk(inner, within, times)
+            return tuple(within[id(tensor)] for tensor in inner.outputs)
+        if distributes(call):
+            return self._distributed(call, inputs, times)
+        outputs = tuple(next(self._numbers) for _ in call.outputs)
+        self.nodes.append(Node(call, inputs, outputs, times))
+        return outputs
+
+    def _distributed(self, call: Call, inputs: tuple[int, ...], times: int) -> tuple[int, ...]:
+        """Through a TimeDistributed layer: what it holds is called without the time axis."""
+        first, last = (
+            keras.KerasTensor((tensor.shape[0], *tensor.shape[2:]), tensor.dtype)
+            for tensor in (call.inputs[0], call.outputs[0])
+        )
+        enter = Node(Call(TimeIn(), call.inputs, (first,)), inputs, (next(self._numbers),))
+        self.nodes.append(enter)
+        inner = Call(call.layer.layer, (first,), (last,))
+        steps = times * (call.in_shapes[0][0] or 1)
+        inside = self._walked(inner, enter.outputs, steps)
+        leave = Call(TimeOut(), (last, call.inputs[0]), call.outputs)
+        number = next(self._numbers)
+        self.nodes.append(Node(leave, (*inside, inputs[0]), (number,)))
+        return (number,)
+
+
+def distributes(call: Call) -> bool:
+    """Whether a TimeDistributed layer is walked into: not where the mask of its input would go
+    into what it holds."""
+    layer = call.layer
+    if type(layer) is not keras.layers.TimeDistributed:
+        return False
+    masked = len(call.inputs) > 1 and layer.layer._call_has_mask_arg
+    return not masked and not call.settings.get("training")
+
+
+def opened(call: Call) -> Any:
+    """The graph of a nested model that is walked through; ``None`` for a layer, or where it is
+    called in a way that its own graph does not show."""
+    function = function_of(call.layer)
+    if function is None or len(function.inputs) != len(call.inputs):
+        return None
+    plain = not {key for key, value in call.settings.items() if key != "training" or value}
+    return function if plain and len(function.outputs) == len(call.outputs) else None
+
+
+def _places(tensors: Sequence[Any], numbers: Sequence[int]) -> dict[int, int]:
+    return {id(tensor): number for tensor, number in zip(tensors, numbers, strict=True)}
