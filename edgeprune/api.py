@@ -1,7 +1,8 @@
 """The Python API: the verbs of the command line as functions. No call changes its input model.
 
-``data`` is a pair of arrays, a ``tf.data.Dataset``, or any re-iterable of ``(x, y)`` batches; each
-batch as given is one micro-batch of a score. ``loss=None`` takes the compiled one.
+``model`` is a Keras model; a path, or anything else, is a ``ModelError``. ``data`` is a pair of
+arrays, a ``tf.data.Dataset``, or any re-iterable of ``(x, y)`` batches; each batch as given is one
+micro-batch of a score. ``loss=None`` takes the compiled one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprune.artifacts import Artifact
-from edgeprune.errors import PlanError
+from edgeprune.errors import ModelError, PlanError
 from edgeprune.graphs import Graph
 from edgeprune.measurements import Measurement, Verification
 from edgeprune.plans import Pattern, Plan
@@ -45,7 +46,7 @@ def trace(model: Any) -> Graph:
     """Which channels of ``model`` live or die together."""
     from edgeprune.surgery import trace as trace_model
 
-    return trace_model(model)
+    return trace_model(_model(model))
 
 
 def score(
@@ -73,6 +74,7 @@ def score(
     from edgeprune.feeding import as_batches
     from edgeprune.scoring import score_model
 
+    model = _model(model)
     batches = None if data is None else as_batches(data, model=model)
     return score_model(model, batches, method=method, loss=loss, progress=progress)
 
@@ -127,7 +129,7 @@ def zero(model: Any, plan: Plan) -> Any:
     """
     from edgeprune.surgery import zero as zero_model
 
-    return zero_model(model, plan)
+    return zero_model(_model(model), plan)
 
 
 def hold(plan: Plan | None = None) -> Any:
@@ -146,7 +148,7 @@ def strip(model: Any) -> Any:
     """A new, smaller model: every channel that is structurally dead has left; same outputs."""
     from edgeprune.surgery import strip as strip_model
 
-    return strip_model(model)
+    return strip_model(_model(model))
 
 
 def prune(
@@ -207,7 +209,7 @@ def prune(
     from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
     from edgeprune.surgery import strip as strip_model
 
-    task = make_task(loss, metric, None, None, model=model, base=None)
+    task = make_task(loss, metric, None, None, model=_model(model), base=None)
     train, held_out, calibrate = parted(
         as_dataset(data, model), validation, calibration_examples, seed
     )
@@ -260,7 +262,7 @@ def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1
     """
     from edgeprune.exporting import export_model
 
-    return export_model(model, path, sparse=sparse, batch=batch)
+    return export_model(_model(model), path, sparse=sparse, batch=batch)
 
 
 def verify(
@@ -279,7 +281,7 @@ def verify(
     """
     from edgeprune.verification import verify_file
 
-    return verify_file(_path(artifact), model, inputs, tolerance=tolerance)
+    return verify_file(_path(artifact), _model(model), inputs, tolerance=tolerance)
 
 
 def bench(
@@ -302,6 +304,18 @@ def run(recipe: Path | str | Recipe, *, progress: Progress = SILENT) -> Result:
     from edgeprune.pipeline import run as run_recipe
 
     return run_recipe(recipe, progress=progress)
+
+
+def _model(model: Any) -> Any:
+    """``model``, where it is one."""
+    import keras
+
+    if isinstance(model, keras.Model):
+        return model
+    if isinstance(model, str | Path):
+        kind = "a string" if isinstance(model, str) else "a path"
+        raise ModelError(f"model is {kind}, {str(model)!r}; load it with edgeprune.load")
+    raise ModelError(f"model is of class {type(model).__name__}; give a keras.Model")
 
 
 def _path(artifact: Artifact | Path | str) -> Path:

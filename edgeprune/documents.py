@@ -57,10 +57,14 @@ def read_toml(path: Path, noun: str, hint: str) -> dict[str, Any]:
         text = path.read_bytes().decode()
     except FileNotFoundError:
         raise RecipeError([f"{path}: no such {noun}; {hint}"]) from None
+    except IsADirectoryError:
+        raise RecipeError([f"{path}: a folder, and no {noun}; name the file in it"]) from None
     except OSError as error:
         raise RecipeError([f"{path}: cannot read this {noun} ({error.strerror})"]) from error
     except UnicodeDecodeError as error:
-        raise RecipeError([f"{path}: not UTF-8 text (byte {error.start}); save it so"]) from error
+        raise RecipeError(
+            [f"{path}: no {noun}: not UTF-8 text (byte {error.start}); save it so, or {hint}"]
+        ) from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

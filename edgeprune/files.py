@@ -1,4 +1,4 @@
-"""Files that are whole or absent: temporary name, fsync, rename; digests; canonical JSON."""
+"""Files that are whole or absent: temporary name, fsync, rename; digests; JSON; the time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,10 @@ def writing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     with mapped_os_errors(path):
+        _refuse_no_file(path)
+        _nearest_folder(path, path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise OutputError(f"cannot write {path}: it is a directory; name a file")
-        if path.exists() and not path.is_file():
-            # A rename would put a file where a device was (/dev/null, as root).
-            raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _temporary(path, path.parent)
         try:
             yield temporary
             umask = os.umask(0)
@@ -71,6 +65,59 @@ def writing(path: Path | str) -> Iterator[Path]:
             fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_file(path: Path | str) -> None:
+    """Fail now, not after the work, where :func:`writing` could not write ``path``; nothing stays.
+
+    Raises:
+        OutputError: it is no file, lies below one, or its folder cannot be made or written.
+    """
+    path = Path(path)
+    with mapped_os_errors(path):
+        _refuse_no_file(path)
+        _temporary(path, _nearest_folder(path, path.parent)).unlink()
+
+
+def check_folder(path: Path | str) -> None:
+    """:func:`check_file` for a folder that files are to be written into.
+
+    Raises:
+        OutputError: it is a file, lies below one, or cannot be made or written.
+    """
+    path = Path(path)
+    with mapped_os_errors(path):
+        _temporary(path, _nearest_folder(path, path)).unlink()
+
+
+def _refuse_no_file(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a directory; name a file")
+    if path.exists() and not path.is_file():
+        # A rename would put a file where a device was (/dev/null, as root).
+        raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
+
+
+def _nearest_folder(path: Path, folder: Path) -> Path:
+    """``folder``, or the first above it that is there: in it the rest would be made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: {folder} is a file; choose another place")
+    return folder
+
+
+def _temporary(path: Path, folder: Path) -> Path:
+    """An empty file in ``folder``, of a name that nobody has."""
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.stem}.", suffix=path.suffix)
+    except FileNotFoundError as error:
+        # The folder is there, and the system lets nobody make a file in it (/proc).
+        raise OutputError(
+            f"cannot write {path}: no file can be made there; choose another place"
+        ) from error
+    os.close(handle)
+    return Path(name)
 
 
 @contextlib.contextmanager
@@ -113,6 +160,11 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` to ``path`` as :func:`canonical_json`, whole or not at all."""
     write_bytes(path, canonical_json(value))
+
+
+def now() -> str:
+    """The time as our files write it: ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def nearest(word: str, known: Any) -> str | None:

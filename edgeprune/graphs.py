@@ -33,6 +33,9 @@ class Member:
     channel: npt.NDArray[np.int32]
     role: Role
 
+    def __repr__(self) -> str:
+        return f"Member({self.weight!r}, axis {self.axis}, {self.role})"
+
     def facts(self) -> dict[str, Any]:
         """What ``inspect --groups --json`` prints."""
         return {
@@ -62,6 +65,10 @@ class Group:
     fixed: str | None = None
     macs: int = 0
     parameters: int = 0
+
+    def __repr__(self) -> str:
+        fixed = f", fixed: {self.fixed}" if self.fixed is not None else ""
+        return f"Group({self.name!r}, size {self.size}, {len(self.members)} members{fixed})"
 
     def facts(self) -> dict[str, Any]:
         """What ``inspect --groups --json`` prints."""
@@ -114,6 +121,9 @@ class Graph:
     model: str
     groups: tuple[Group, ...]
     weights: Mapping[str, Weight] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self.groups)} groups, {len(self.free)} free, model {self.model[:8]})"
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)

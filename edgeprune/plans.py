@@ -39,6 +39,9 @@ class Cut:
     group: str
     drop: npt.NDArray[np.int32]
 
+    def __repr__(self) -> str:
+        return f"Cut({self.group!r}, {self.drop.size} channels)"
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -53,6 +56,10 @@ class Mask:
     weight: str
     keep: npt.NDArray[np.bool_]
     pattern: Pattern = "none"
+
+    def __repr__(self) -> str:
+        gone = self.keep.size - int(self.keep.sum())
+        return f"Mask({self.weight!r}, {gone:,} of {self.keep.size:,} go, pattern {self.pattern})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +77,14 @@ class Plan:
     cuts: tuple[Cut, ...] = ()
     masks: tuple[Mask, ...] = ()
     why: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        channels = sum(cut.drop.size for cut in self.cuts)
+        gone = sum(mask.keep.size - int(mask.keep.sum()) for mask in self.masks)
+        return (
+            f"Plan({channels} channels of {len(self.cuts)} groups, {gone:,} weights of "
+            f"{len(self.masks)} kernels, model {self.model[:8]})"
+        )
 
     @classmethod
     def cut(cls, graph: Graph, channels: Mapping[str, Sequence[int]]) -> Plan:

@@ -40,4 +40,33 @@ class _Silent:
         pass
 
 
+class Part:
+    """A :class:`Progress` for one part of something longer: its tasks say of what they are.
+
+    Args:
+        shown: where they are shown.
+        of: what the part is, ``"round 2/3"``; nothing: the tasks keep their names.
+    """
+
+    def __init__(self, shown: Progress, of: str) -> None:
+        self._shown = shown
+        self._of = of
+
+    def task(self, name: str, total: int | None) -> AbstractContextManager[Task]:
+        """The task ``name``, shown as ``of: name``."""
+        return self._shown.task(f"{self._of}{_OF}{name}" if self._of else name, total)
+
+    def say(self, line: str) -> None:
+        """The line as it is."""
+        self._shown.say(line)
+
+
+_OF = ": "
+
+
+def bare(name: str) -> str:
+    """The name of a task without what :class:`Part` put before it."""
+    return name.rpartition(_OF)[2]
+
+
 SILENT: Progress = _Silent()

@@ -43,6 +43,13 @@ class Scores:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        count = sum(array.size for array in self.weights.values())
+        return (
+            f"Scores({self.method!r}, {count:,} weights of {len(self.weights)} kernels, "
+            f"model {self.model[:8]})"
+        )
+
     def save(self, path: Path | str) -> None:
         """Write an ``.npz``, whole or not at all; its bytes are a function of the scores alone.
 

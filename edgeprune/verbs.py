@@ -1,6 +1,7 @@
 """The verbs on files: each reads files, calls the library, writes files, returns facts.
 
-No terminal here; the command line prints what these return. The facts are JSON values.
+No terminal here; the command line prints what these return. The facts are JSON values. What can be
+said of the names of files is said first, before a framework is loaded.
 """
 
 from __future__ import annotations
@@ -10,10 +11,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import InputError
+from edgeprune.errors import ArtifactError, DataError, InputError, ModelError, OutputError
+from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 
 Facts = dict[str, Any]
+
+MODELS = (".keras", ".h5")
+_WANTED: Mapping[type[InputError], str] = {
+    ModelError: "give a .keras or .h5 file",
+    DataError: "give an .npz, a folder, or module:function",
+    ArtifactError: "'edgeprune export' writes one",
+    InputError: "'edgeprune run' writes one",
+}
+REPORTS = (".html", ".htm", ".md")
+
+
+def placed(out: Path, *suffixes: str) -> None:
+    """Refuse a result's name before any work.
+
+    Raises:
+        InputError: it ends in none of ``suffixes``.
+        OutputError: it cannot be written.
+    """
+    if out.suffix not in suffixes:
+        raise InputError(f"{out}: end the name in {' or '.join(suffixes)}")
+    check_file(out)
+
+
+def there(path: Path | str, error: type[InputError]) -> None:
+    """Raise ``error``, with what it should be, where there is no such file or folder; what reads
+    ``module:function`` is none."""
+    from edgeprune.recipes import is_function
+
+    if not is_function(str(path)) and not Path(path).expanduser().exists():
+        raise error(f"{path}: no such file; {_WANTED[error]}")
 
 
 @dataclass(frozen=True)
@@ -36,6 +68,17 @@ class Source:
     trust: bool = False
     threads: int = 2
     seed: int = 0
+
+    def found(self) -> Source:
+        """This, its files being there; nothing is opened.
+
+        Raises:
+            InputError: one is not.
+        """
+        there(self.model, ModelError)
+        if self.data is not None:
+            there(self.data, DataError)
+        return self
 
     def opened(self) -> Any:
         """The model, its values checked.
@@ -95,6 +138,8 @@ def score_file(
 ) -> Facts:
     """Score every connection; writes ``out`` (.npz). A score of weights alone reads no data and
     needs no loss."""
+    placed(out, ".npz")
+    source.found()
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, score_model
 
@@ -117,15 +162,19 @@ def score_file(
 def plan_file(scores: Path, out: Path, *, model: Source | None = None, **asked: Any) -> Facts:
     """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
     keywords of :func:`edgeprune.plan`."""
+    placed(out, ".json")
+    check_file(out.with_suffix(".npz"))
     from edgeprune.planning import make_plan
     from edgeprune.scores import Scores
 
     found = Scores.load(scores)
+    if out.with_suffix(".npz").resolve() == scores.resolve():
+        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
     graph = None
     if model is not None:
         from edgeprune.surgery import trace
 
-        graph = trace(model.opened())
+        graph = trace(model.found().opened())
     elif asked.get("channels") is not None:
         raise InputError("--channels needs to know which channels belong together: add --model")
     plan = make_plan(found, graph, **asked)
@@ -135,11 +184,14 @@ def plan_file(scores: Path, out: Path, *, model: Source | None = None, **asked: 
 
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     """Apply a saved plan; writes ``out`` (.keras)."""
-    from edgeprune.models import save_model
+    placed(out, *MODELS)
     from edgeprune.plans import Plan
-    from edgeprune.surgery import zero
 
     found = Plan.load(plan)
+    source.found()
+    from edgeprune.models import save_model
+    from edgeprune.surgery import zero
+
     model = source.opened()
     zeroed = zero(model, found)
     save_model(zeroed, out)
@@ -148,6 +200,8 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
 
 def strip_file(source: Source, out: Path) -> Facts:
     """Take out what is dead; writes ``out`` (.keras)."""
+    placed(out, *MODELS)
+    source.found()
     from edgeprune.models import save_model
     from edgeprune.surgery import strip_with_report
 
@@ -172,6 +226,11 @@ def prune_file(
 ) -> Facts:
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
     are the keywords of :func:`edgeprune.prune`."""
+    placed(out, *MODELS)
+    if plan_out is not None:
+        placed(plan_out, ".json")
+        check_file(plan_out.with_suffix(".npz"))
+    source.found()
     from edgeprune import api
     from edgeprune.models import save_model
 
@@ -207,11 +266,14 @@ def recover_file(
 
     ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
     """
-    from edgeprune.models import save_model
+    placed(out, *MODELS)
     from edgeprune.plans import Plan
-    from edgeprune.recovery import fine_tune, reestimate_batchnorm
 
     held = Plan.load(plan) if plan is not None else None
+    source.found()
+    from edgeprune.models import save_model
+    from edgeprune.recovery import fine_tune, reestimate_batchnorm
+
     model = source.opened()
     data = source.fed("train", model)
     if method == "batchnorm":
@@ -258,14 +320,15 @@ def export_file(
     ``sparse`` stores the zeros of an ONNX file as ``sparse_initializer`` where that is smaller; of
     TFLite it is a variant of its own.
     """
-    from edgeprune.exporting import export_model, export_variant
+    from edgeprune.exporting import check_variant, export_model, export_variant
 
     if sparse and not variant.startswith("onnx"):
         raise InputError("--sparse is for ONNX; for a sparse TFLite file: --format fp32-sparse")
+    check_variant(variant, out)
+    check_file(out)
+    source.found()
     if not sparse:
         return dict(export_variant(source.opened(), out, variant, batch=batch).facts())
-    if out.suffix != ".onnx":
-        raise InputError(f"{out}: variant {variant} is written to a .onnx file")
     return dict(export_model(source.opened(), out, sparse=True, batch=batch).facts())
 
 
@@ -277,6 +340,8 @@ def verify_file(
     Raises:
         VerificationError: it differs beyond ``tolerance`` of the largest output.
     """
+    there(artifact, ArtifactError)
+    source.found()
     from edgeprune import verification
 
     model = source.opened()
@@ -306,6 +371,7 @@ def bench_paths(
 
 def inspect_path(source: Source, *, groups: bool = False) -> Facts:
     """What a model or an exported file is."""
+    source.found()
     from edgeprune.inspection import inspect_file, inspect_model
 
     path = source.model
@@ -318,6 +384,9 @@ def inspect_path(source: Source, *, groups: bool = False) -> Facts:
 
 def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:
     """Read a result; write it as ``.html`` or ``.md`` where ``out`` is given."""
+    if out is not None:
+        placed(out, *REPORTS)
+    there(result, InputError)
     import json
 
     from edgeprune.files import write_bytes
@@ -334,10 +403,8 @@ def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:
         return found, found.to_json()
     from edgeprune import reporting
 
-    makers = {".html": reporting.html, ".htm": reporting.html, ".md": reporting.markdown}
-    if out.suffix.lower() not in makers:
-        raise InputError(f"{out}: a report is .html or .md; name it so")
-    write_bytes(out, makers[out.suffix.lower()](found).encode())
+    make = reporting.markdown if out.suffix == ".md" else reporting.html
+    write_bytes(out, make(found).encode())
     return found, {"file": str(out)}
 
 
@@ -353,6 +420,11 @@ def init_file(
     trust: bool = False,
 ) -> tuple[str, ...]:
     """Write a recipe for a model and its data; what was guessed or split comes back, in lines."""
+    if out.exists() and not force:
+        raise OutputError(f"{out} is there already; name another with -o, or --force")
+    check_file(out)
+    there(model, ModelError)
+    there(data, DataError)
     from edgeprune.models.engine import set_up
     from edgeprune.pipeline.starting import starting_recipe
 

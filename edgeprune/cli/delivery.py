@@ -51,14 +51,12 @@ def export(
 
     source = verbs.Source(model, trust=trust_model)
     facts = verbs.export_file(source, out, variant=variant.value, sparse=sparse, batch=batch)
-    if json:
-        session.print_json(facts)
-        return
     stored = [name for name, kind in facts["stored"].items() if kind != "dense"]
-    session.say(
+    line = (
         f"{out}: {facts['size_bytes']:,} bytes ({facts['gzip_bytes']:,} gzipped), "
         f"{len(stored)} of {len(facts['stored'])} tensors stored sparse"
     )
+    session.result(facts, line, json=json)
 
 
 def verify(
@@ -83,16 +81,15 @@ def verify(
 
     source = verbs.Source(model, str(data), trust=trust_model)
     facts = verbs.verify_file(source, artifact, tolerance=tolerance, examples=examples)
-    if json:
-        session.print_json(facts)
-        return
+    lines = []
     for output in facts["outputs"]:
         agreement = output["top1_agreement"]
         same = "" if agreement is None else f", top-1 agrees on {agreement:.2%}"
-        session.print(
+        lines.append(
             f"{artifact}: {output['output']} within {output['relative']:.1e} of the largest "
             f"output on {facts['samples']} examples (allowed {tolerance:.0e}){same}"
         )
+    session.result(facts, lines, json=json)
 
 
 def bench(
@@ -119,10 +116,7 @@ def bench(
     facts = verbs.bench_paths(
         artifacts, target=target, runs=runs, threads=threads, progress=session.progress
     )
-    if json:
-        session.print_json(facts)
-    else:
-        session.print(bench_table(facts["measurements"]))
+    session.result(facts, [bench_table(facts["measurements"])], json=json)
 
 
 def inspect(
@@ -144,8 +138,4 @@ def inspect(
 
     source = verbs.Source(file, trust=trust_model, threads=threads)
     facts = verbs.inspect_path(source, groups=groups)
-    if json:
-        session.print_json(facts)
-        return
-    for table in facts_tables(str(file), facts):
-        session.print(table)
+    session.result(facts, facts_tables(str(file), facts), json=json)

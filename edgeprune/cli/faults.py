@@ -80,7 +80,8 @@ def _usage(session: Session, error: Any) -> int:
     if type(error).__name__ == "Abort":
         session.fault(INTERRUPTED)
         return 130
-    text = " ".join(error.format_message().split()).rstrip(".")
+    # What pydantic, inside of newer Typers, puts before a message that needs no such word.
+    text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "edgeprune"
     session.fault(f"{text}{_hint(text, context)}; see '{command} --help'")

@@ -46,10 +46,7 @@ def list_(session: Session, json: Json = False) -> None:
     from edgeprune.targets import Target
 
     found = [_facts(target) for target in Target.all()]
-    if json:
-        session.print_json(found)
-    else:
-        session.print(targets_table(found))
+    session.result(found, [targets_table(found)], json=json)
 
 
 def show(session: Session, name: Name, json: Json = False) -> None:
@@ -61,11 +58,7 @@ def show(session: Session, name: Name, json: Json = False) -> None:
     from edgeprune.targets import Target
 
     facts = _facts(Target.load(name))
-    if json:
-        session.print_json(facts)
-        return
-    for table in facts_tables(name, facts):
-        session.print(table)
+    session.result(facts, facts_tables(name, facts), json=json)
 
 
 def check(session: Session, name: Name, json: Json = False) -> None:
@@ -77,10 +70,9 @@ def check(session: Session, name: Name, json: Json = False) -> None:
 
     target = Target.load(name)
     reason = _reason(target)
-    if json:
-        session.print_json({"name": target.name, "valid": True, "timed": not reason, "why": reason})
-        return
-    session.print(f"{name}: valid; " + (f"not measured: {reason}" if reason else "timed here"))
+    facts = {"name": target.name, "valid": True, "timed": not reason, "why": reason}
+    line = f"{name}: valid; " + (f"not measured: {reason}" if reason else "timed here")
+    session.result(facts, line, json=json)
 
 
 def doctor(session: Session, json: Json = False) -> int:
@@ -94,14 +86,10 @@ def doctor(session: Session, json: Json = False) -> int:
     session.hush()
     checks = examined(session.progress)
     missing = any(each.ok is False for each in checks)
-    if json:
-        session.print_json({"ok": not missing, "checks": [each.__dict__ for each in checks]})
-    else:
-        session.print(doctor_table(checks))
-        for each in checks:
-            if each.remedy:
-                session.print(f"{each.what}: {each.remedy}")
-        session.print("Something is missing." if missing else "All is there.")
+    facts = {"ok": not missing, "checks": [each.__dict__ for each in checks]}
+    remedies = [f"{each.what}: {each.remedy}" for each in checks if each.remedy]
+    verdict = "Something is missing." if missing else "All is there."
+    session.result(facts, [doctor_table(checks), *remedies, verdict], json=json)
     return 1 if missing else 0
 
 

@@ -78,10 +78,8 @@ def score(
     facts = verbs.score_file(
         source, out, method=method.value, microbatch=microbatch, progress=session.progress
     )
-    _tell(
-        session, json, facts,
-        f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}",
-    )  # fmt: skip
+    line = f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}"
+    session.result(facts, f"{out}: {line}", json=json)
 
 
 def plan(
@@ -118,7 +116,7 @@ def plan(
         scope=scope.value,
         exclude=tuple(exclude or ()),
     )
-    _tell(session, json, facts, _planned(facts))
+    session.result(facts, f"{out}: {_planned(facts)}", json=json)
 
 
 def zero(
@@ -136,7 +134,7 @@ def zero(
     from edgeprune import verbs
 
     facts = verbs.zero_file(verbs.Source(model, trust=trust_model), plan, out)
-    _tell(session, json, facts, _smaller(facts))
+    session.result(facts, f"{out}: {_smaller(facts)}", json=json)
 
 
 def prune(
@@ -214,7 +212,7 @@ def prune(
             }
         ),
     )
-    _tell(session, json, facts, _smaller(facts))
+    session.result(facts, f"{out}: {_smaller(facts)}", json=json)
 
 
 def strip(
@@ -234,7 +232,7 @@ def strip(
     if not json:
         for line in facts["report"]:
             session.say(line)
-    _tell(session, json, facts, _smaller(facts))
+    session.result(facts, f"{out}: {_smaller(facts)}", json=json)
 
 
 def recover(
@@ -284,7 +282,7 @@ def recover(
             f"{facts['metric']} {facts['before']:.4f} → {facts['after']:.4f} on "
             f"{facts['validation_examples']:,} examples set aside"
         )
-    _tell(session, json, facts, line)
+    session.result(facts, f"{out}: {line}", json=json)
 
 
 def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
@@ -293,21 +291,22 @@ def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
     return names[0] if len(names) == 1 else names
 
 
-def _tell(session: Session, json: bool, facts: dict[str, Any], line: str) -> None:
-    if json:
-        session.print_json(facts)
-    else:
-        session.say(f"{facts['file']}: {line}")
-
-
 def _planned(facts: dict[str, Any]) -> str:
+    """The share of all connections, which is what was asked for, and where it goes."""
     parts = []
-    if facts["masks"]:
-        parts.append(f"{facts['masked_sparsity']:.2%} of {facts['masks']} kernels' weights go")
     if facts["channels"]:
         count = sum(facts["channels"].values())
-        parts.append(f"{count:,} channels of {len(facts['channels'])} groups go")
-    return ", ".join(parts) or "nothing goes"
+        parts.append(f"{count:,} channels of {_counted(len(facts['channels']), 'group')}")
+    if facts["masks"]:
+        parts.append(f"masks on {_counted(facts['masks'], 'kernel')}")
+    if not parts:
+        return "nothing goes"
+    reached = facts["why"]["reached"]["sparsity"]
+    return f"{reached:.2%} of all connections go: {', '.join(parts)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _smaller(facts: dict[str, Any]) -> str:

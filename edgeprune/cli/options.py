@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing
 from enum import StrEnum
 from pathlib import Path
@@ -70,10 +71,25 @@ class Recovery(StrEnum):
     batchnorm = "batchnorm"
 
 
-Share = Annotated[float | None, typer.Option(metavar="X", help="Share of weights to zero.")]
+def share(text: str) -> float:
+    """A share as it is written.
+
+    Raises:
+        BadParameter: no number from 0 to below 1.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < 1:
+            return float(text)
+    raise typer.BadParameter(f"{text} is not a share between 0 and 1, such as 0.95")
+
+
+Share = Annotated[
+    float | None, typer.Option(metavar="X", parser=share, help="Share of weights to zero.")
+]
 Threshold = Annotated[float | None, typer.Option(metavar="X", help="Zero what scores below this.")]
 Channels = Annotated[
-    float | None, typer.Option(metavar="X", help="Share of units and filters to remove.")
+    float | None,
+    typer.Option(metavar="X", parser=share, help="Share of units and filters to remove."),
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Layers or weights to leave alone.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,9 @@ from edgeprune.cli.options import Json, Loss, Metric, Threads, Trust
 from edgeprune.cli.terminal import Session
 
 RECIPE = Path("edgeprune.toml")
+RecipePath = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe, or the folder it lies in.")
+]
 
 
 class Noun(StrEnum):
@@ -32,7 +36,7 @@ def add(app: typer.Typer) -> None:
 
 def run(
     session: Session,
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="What to do.")] = RECIPE,
+    recipe: RecipePath = RECIPE,
     target: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this target; repeatable.")
     ] = None,
@@ -65,6 +69,7 @@ def run(
     from edgeprune import pipeline
     from edgeprune.cli.tables import near, result_parts, stages_table
 
+    recipe = _file(recipe)
     session.home = recipe.parent
     given: dict[str, Any] = {
         "targets": tuple(target or ()),
@@ -74,10 +79,7 @@ def run(
     }
     if dry_run:
         stages = pipeline.dry_run(recipe, **given)
-        if json:
-            session.print_json([vars(stage) for stage in stages])
-        else:
-            session.print(stages_table(stages))
+        session.result([vars(each) for each in stages], [stages_table(stages)], json=json)
         return 0
     result = pipeline.run(
         recipe,
@@ -87,12 +89,8 @@ def run(
         progress=session.progress,
         **given,
     )
-    if json:
-        session.print_json(result.to_json())
-    elif not session.quiet or result.exit_code:
-        for part in result_parts(result):
-            session.print(part)
-        session.print(f"report: {near(pipeline.report_of(recipe, quick=quick))}")
+    page = f"report: {near(pipeline.report_of(recipe, quick=quick))}"
+    session.result(result.to_json(), [*result_parts(result), page], json=json)
     return int(result.exit_code)
 
 
@@ -113,13 +111,7 @@ def report(
     from edgeprune.cli.tables import result_parts
 
     found, facts = verbs.report_file(result, out)
-    if json:
-        session.print_json(facts)
-    elif out is not None:
-        session.say(f"{out}: written")
-    else:
-        for part in result_parts(found):
-            session.print(part)
+    session.result(facts, result_parts(found) if out is None else f"{out}: written", json=json)
 
 
 def init(
@@ -149,19 +141,16 @@ def init(
     notes = verbs.init_file(
         model, data, out, loss=loss, metric=metric, force=force, threads=threads, trust=trust_model
     )
-    if json:
-        session.print_json({"file": str(out), "notes": list(notes)})
-        return
-    for line in notes:
-        session.say(line)
-    session.say(f"{out}: written; next: edgeprune run {out} --quick")
+    if not json:
+        for line in notes:
+            session.say(line)
+    line = f"{out}: written; next: edgeprune run {shlex.quote(str(out))} --quick"
+    session.result({"file": str(out), "notes": list(notes)}, line, json=json)
 
 
 def clean(
     session: Session,
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="A recipe, or the folder it lies in.")
-    ] = RECIPE,
+    recipe: RecipePath = RECIPE,
     everything: Annotated[bool, typer.Option("--all", help="The logs too.")] = False,
 ) -> None:
     """Remove the build directory's stages and checkpoints; what is released stays.
@@ -175,10 +164,10 @@ def clean(
     if not recipe.exists():
         raise InputError(f"{recipe}: no such file or folder; name a recipe or its folder")
     # The recipe is not read: a broken one can be cleaned too.
-    beside = recipe / RECIPE if recipe.is_dir() else recipe
+    beside = _file(recipe)
     session.home = beside.parent
     freed = pipeline.clean(beside, everything=everything)
-    session.say(f"{recipe}: {bytes_text(freed)} freed")
+    session.print(f"{recipe}: {bytes_text(freed)} freed")
 
 
 def schema(
@@ -192,6 +181,11 @@ def schema(
     from edgeprune import verbs
 
     session.print_json(verbs.schema_of(noun.value))
+
+
+def _file(recipe: Path) -> Path:
+    """The recipe that is meant: the file, or the one of the usual name in a folder."""
+    return recipe / RECIPE if recipe.is_dir() else recipe
 
 
 def makefile(session: Session) -> None:

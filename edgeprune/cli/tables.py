@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -49,6 +51,27 @@ class Fitting:
         yield upright if wanted <= options.max_width else _turned(self._table)
 
 
+class Whole:
+    """A table whose words are never broken: names are there to be searched for. Where they need
+    more columns than there are, the lines are longer than the terminal."""
+
+    def __init__(self, grid: Table) -> None:
+        self._grid = grid
+        for column in grid.columns:
+            texts = [str(column.header), *map(str, column.cells)]
+            parts = [part for text in texts for part in _parts(text, column.no_wrap)]
+            column.min_width = max(map(cell_len, parts), default=0)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(width=1000), self._grid).minimum
+        yield from console.render(self._grid, options.update(width=max(options.max_width, least)))
+
+
+def _parts(text: str, whole: bool) -> list[str]:
+    """What of a cell stays on one line."""
+    return text.splitlines() if whole else text.split()
+
+
 def _turned(table: Any) -> Table:
     grid = _grid(table.title, show_header=False)
     grid.add_column("", no_wrap=True)
@@ -77,9 +100,18 @@ def drawn(table: Any) -> Table:
     return _with_notes(grid, table.notes)
 
 
+class _Notes(Text):
+    """Lines below a table; where there is no terminal they may be longer than the table is wide."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        if not console.is_terminal:
+            self.no_wrap, self.overflow = True, "ignore"
+        return super().__rich_console__(console, options)
+
+
 def _with_notes(grid: Table, notes: Sequence[str]) -> Table:
     if notes:
-        grid.caption = Text("\n".join(notes))
+        grid.caption = _Notes("\n".join(notes))
         grid.caption_justify = "left"
     return grid
 
@@ -169,7 +201,7 @@ def doctor_table(checks: Sequence[Any]) -> Table:
     return grid
 
 
-def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Table]:
+def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Whole]:
     """Any facts: single values in one table, each list of records in its own."""
     single = _grid(title, show_header=False)
     single.add_column("", no_wrap=True)
@@ -180,9 +212,9 @@ def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Table]:
             records[key] = value
         elif value not in (None, "", [], {}):
             single.add_row(Text(key.replace("_", " ")), Text(_text(value)))
-    yield single
+    yield Whole(single)
     for key, value in records.items():
-        yield _records(key, value)
+        yield Whole(_records(key, value))
 
 
 def bytes_text(value: int) -> str:
@@ -259,4 +291,4 @@ def _grid(title: str, show_header: bool = True) -> Table:
 
 
 def _hanging(line: str) -> Padding:
-    return Padding(Text(f"• {line}"), (0, 0, 0, 2))
+    return Padding(Text(f"• {line}"), (0, 0, 0, 2), expand=False)

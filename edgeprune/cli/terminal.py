@@ -7,14 +7,15 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 100
-"""Columns of a table that goes to no terminal."""
+WIDTH = 10_000
+"""Columns where there is no terminal: nothing is wrapped, so that lines can be searched."""
 
 
 class Session:
@@ -95,6 +96,15 @@ class Session:
         """An error; never silent."""
         self.err.print(f"edgeprune: {line}", markup=False, highlight=False, soft_wrap=True)
 
+    def result(self, facts: Any, parts: str | Iterable[Any], *, json: bool = False) -> None:
+        """What a verb found, on stdout, with ``-q`` too: ``facts`` for programs, or ``parts`` for
+        people, a line or what rich draws."""
+        if json:
+            self.print_json(facts)
+            return
+        for part in [parts] if isinstance(parts, str) else parts:
+            self.print(part)
+
     def print_json(self, facts: Any) -> None:
         """Facts on stdout, for programs."""
         import json
@@ -105,7 +115,7 @@ class Session:
     def print(self, item: Any) -> None:
         """A result on stdout, for people."""
         plain = isinstance(item, str)
-        self.out.print(item, markup=not plain, highlight=False, soft_wrap=plain)
+        self.out.print(item, markup=not plain, highlight=False, soft_wrap=plain, crop=False)
 
     def chatter_text(self, most: int = 1 << 20) -> str:
         """The end of what the libraries wrote."""
@@ -130,7 +140,6 @@ class Session:
                 file = open(  # noqa: SIM115
                     self._saved[place], "w", encoding="utf-8", errors="replace", closefd=False
                 )
-            # A pipe has no width; a table cut for 80 columns would be worse than a long line.
             width = None if file.isatty() or "COLUMNS" in os.environ else WIDTH
             self._consoles[which] = Console(file=file, width=width)
         return self._consoles[which]

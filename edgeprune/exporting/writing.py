@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeprune.artifacts import Artifact
-from edgeprune.errors import ExportError
+from edgeprune.errors import InputError
 from edgeprune.exporting.reading import read_artifact
 from edgeprune.files import nearest, write_bytes
 
@@ -47,7 +47,8 @@ def export_model(
         batch: examples per inference; ``None`` leaves it free.
 
     Raises:
-        ExportError: another suffix, or a model that cannot become that format.
+        InputError: another suffix.
+        ExportError: a model that cannot become that format.
         OutputError: the file cannot be written.
     """
     path = Path(path)
@@ -60,7 +61,7 @@ def export_model(
 
         data = onnx_bytes(model, sparse=sparse, batch=batch)
     else:
-        raise ExportError(f"{path}: end the name in {' or '.join(SUFFIXES)}")
+        raise InputError(f"{path}: end the name in {' or '.join(SUFFIXES)}")
     write_bytes(path, data)
     return read_artifact(path)
 
@@ -71,13 +72,24 @@ def export_variant(
     """:func:`export_model` by the name of a variant.
 
     Raises:
-        ExportError: no such variant, or ``path`` has another suffix than its format.
+        InputError: as :func:`check_variant`.
+        ExportError: a model that cannot become that format.
+        OutputError: the file cannot be written.
+    """
+    check_variant(variant, path)
+    return export_model(model, path, sparse=VARIANTS[variant].sparse, batch=batch)
+
+
+def check_variant(variant: str, path: Path | str) -> None:
+    """Refuse a name for a file of a variant; needs no model.
+
+    Raises:
+        InputError: no such variant, or ``path`` has another suffix than its format.
     """
     if variant not in VARIANTS:
         near = nearest(variant, VARIANTS)
         hint = f"did you mean {near!r}?" if near else "known: " + ", ".join(VARIANTS)
-        raise ExportError(f"no variant {variant!r}; {hint}")
-    form = VARIANTS[variant]
-    if Path(path).suffix != form.suffix:
-        raise ExportError(f"{path}: variant {variant} is written to a {form.suffix} file")
-    return export_model(model, path, sparse=form.sparse, batch=batch)
+        raise InputError(f"no variant {variant!r}; {hint}")
+    suffix = VARIANTS[variant].suffix
+    if Path(path).suffix != suffix:
+        raise InputError(f"{path}: variant {variant} is written to a {suffix} file")

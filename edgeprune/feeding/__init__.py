@@ -2,7 +2,7 @@
 
 from edgeprune.feeding.batching import as_batches, as_dataset
 from edgeprune.feeding.checking import check_fits
-from edgeprune.feeding.dividing import Roles, parted, roles
+from edgeprune.feeding.dividing import Roles, check_enough, parted, roles
 from edgeprune.feeding.indexed import from_arrays
 from edgeprune.feeding.opening import open_data
 from edgeprune.feeding.ordering import split, split_count
@@ -12,6 +12,7 @@ __all__ = [
     "Roles",
     "as_batches",
     "as_dataset",
+    "check_enough",
     "check_fits",
     "from_arrays",
     "open_data",

@@ -18,8 +18,7 @@ from edgeprune.recipes import ROLES, Recipe
 from edgeprune.seeds import derived_seed
 
 VERIFIED = 32
-"""Fewest examples that a split calibration set has, where train has enough: what
-verification asks for."""
+"""Fewest examples of a calibration set: what verification asks for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ def roles(recipe: Recipe, model: Any) -> Roles:
         model: it has to fit.
 
     Raises:
-        DataError: data that cannot be read or does not fit; two roles that would read the same.
+        DataError: data that cannot be read or does not fit; two roles that would read the same;
+            too few examples to calibrate and verify with.
     """
     _refuse_same(recipe, model)
     train = _opened(recipe, "train", model)
@@ -72,6 +72,8 @@ def roles(recipe: Recipe, model: Any) -> Roles:
         calibrate = _opened(recipe, "calibrate", model)
         digests["calibrate"] = calibrate.digest
         _refuse_copies(recipe, "calibrate", calibrate, digests)
+    asked = recipe.data.calibration_examples if recipe.data.calibrate is None else None
+    check_enough(calibrate, asked)
     weights = recipe.task.class_weights
     if weights is not None:
         outputs = outputs_of(model)
@@ -89,6 +91,30 @@ def parted(
     rest, held_out = _validation(data, validation, seed)
     rest, calibrate = _calibration(rest, calibration_examples, seed)
     return rest, held_out, calibrate
+
+
+def check_enough(calibrate: Dataset, asked: int | None) -> None:
+    """Refuse calibration data on which a file could not be compared with its model.
+
+    Args:
+        calibrate: that role's.
+        asked: how many were to be split from train; ``None``: it is data of its own.
+
+    Raises:
+        DataError: fewer than :data:`VERIFIED` examples.
+    """
+    if calibrate.examples >= VERIFIED:
+        return
+    hint = "give train more, or calibrate data of its own"
+    if asked is None:
+        hint = "give more"
+    elif asked < VERIFIED:
+        hint = f"calibration_examples = {asked} is too few"
+    raise DataError(
+        f"{calibrate.name}: calibrate has {calibrate.examples} examples"
+        f"{'' if asked is None else ' (split from train)'}; files are verified on them, which "
+        f"takes {VERIFIED} at least: {hint}"
+    )
 
 
 def _validation(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -68,8 +68,9 @@ def _mirror(source: DataSource) -> bool:
 def _npz(
     place: Place, role: str, base: Path, model: Any, classes: tuple[str, ...] | None
 ) -> Indexed:
-    wanted = chosen(place, archives.headers(place.path), role, model)
-    arrays = archives.load(place.path, [*wanted.x, *wanted.y])
+    path = Path(place.name)
+    wanted = chosen(place, archives.headers(path), role, model)
+    arrays = archives.load(path, [*wanted.x, *wanted.y])
     rows = ArrayRows(
         place.name,
         tuple(arrays[name] for name in wanted.x),

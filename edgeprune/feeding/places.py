@@ -40,7 +40,7 @@ def locate(source: DataSource, base: Path) -> Place:
         DataError: not there, or of no known kind.
     """
     path = (base / Path(source.path).expanduser()).resolve()
-    name = _shown(path)
+    name = _shown(source.path, path)
     if is_function(source.path) and not path.exists():
         return Place(source, path, source.path, "function")
     if path.is_dir():
@@ -83,7 +83,7 @@ def chosen_arrays(source: DataSource, base: Path, model: Any, role: str) -> arch
     place = locate(source, base)
     if place.kind != "npz":
         raise DataError(f"{place.name}: no .npz")
-    return chosen(place, archives.headers(place.path), role, model)
+    return chosen(place, archives.headers(Path(place.name)), role, model)
 
 
 def holds_bytes(source: DataSource, base: Path, model: Any) -> bool:
@@ -94,13 +94,13 @@ def holds_bytes(source: DataSource, base: Path, model: Any) -> bool:
     floats = all(port.dtype.startswith("float") for port in inputs_of(model))
     if place.kind != "npz" or not floats:
         return False
-    found = archives.headers(place.path)
+    found = archives.headers(Path(place.name))
     return all(found[name][1] == "uint8" for name in chosen(place, found, "train", model).x)
 
 
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return os.fspath(path.relative_to(here)) if path.is_relative_to(here) else os.fspath(path)
+def _shown(given: str, path: Path) -> str:
+    """A path as it was given; one that is relative to a recipe, from here."""
+    return given if Path(given).is_absolute() else os.path.relpath(path)
 
 
 def chosen(

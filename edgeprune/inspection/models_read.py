@@ -21,8 +21,8 @@ def inspect_model(model: Any, *, groups: bool = False) -> dict[str, Any]:
 
     Returns:
         Single facts (``parameters``, ``macs`` per example, ``sparsity`` of all connections …) and
-        lists of records: ``layers`` and ``kernels`` (density is the share of non-zeros), and
-        ``groups`` where asked for.
+        lists of records: ``layers``, ``kernels`` (density is the share of non-zeros,
+        prunable_channels the side on which channels may leave), and ``groups`` where asked for.
 
     Raises:
         ModelError: a model that was never built.
@@ -79,7 +79,10 @@ def _layers(model: Any) -> list[dict[str, Any]]:
 
 
 def _kernels(model: Any, graph: Graph) -> list[dict[str, Any]]:
-    free = {member.weight for group in graph.free for member in group.members}
+    free: dict[str, set[str]] = {}
+    for group in graph.free:
+        for member in group.members:
+            free.setdefault(member.weight, set()).add(member.role)
     rows = []
     for name, kernel in models.kernels(model).items():
         value = keras.ops.convert_to_numpy(kernel.variable)
@@ -89,7 +92,15 @@ def _kernels(model: Any, graph: Graph) -> list[dict[str, Any]]:
                 "kind": kernel.kind,
                 "shape": [int(length) for length in value.shape],
                 "density": float(np.count_nonzero(value) / max(value.size, 1)),
-                "prunable_channels": name in free,
+                "prunable_channels": _sides(free.get(name, set())),
             }
         )
     return rows
+
+
+def _sides(roles: set[str]) -> str:
+    """A kernel reads the channels of its inputs and makes those of its outputs."""
+    reads, makes = "reads" in roles, bool(roles - {"reads"})
+    if reads and makes:
+        return "inputs and outputs"
+    return "inputs only" if reads else "outputs only" if makes else "none"

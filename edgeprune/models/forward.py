@@ -86,7 +86,11 @@ class FreeBatch:
     """``function`` compiled once for any number of examples.
 
     It takes tuples of arrays with the examples along axis 0. Other axes are free as soon as two
-    batches differ in them, which costs one more trace.
+    batches differ in them, which costs one more trace. What ``function`` raises comes out as it
+    is (autograph, which Keras leaves out too, would make a text of many lines of it).
+
+    Raises:
+        DataError: TensorFlow refuses the values or shapes as it computes.
     """
 
     def __init__(self, function: Callable[..., Any], *, jit: bool | None = None) -> None:
@@ -101,9 +105,15 @@ class FreeBatch:
             self._signature = _widened(self._signature, tf.nest.map_structure(_free, tensors))
             # Concrete: TensorFlow warns of the many traces that many models rightly make.
             self._compiled = tf.function(
-                self._function, input_signature=self._signature, jit_compile=self._jit
+                self._function,
+                input_signature=self._signature,
+                jit_compile=self._jit,
+                autograph=False,
             ).get_concrete_function()
-        return self._compiled(*tensors)
+        try:
+            return self._compiled(*tensors)
+        except tf.errors.InvalidArgumentError as error:
+            raise DataError(f"the data does not go through the model: {_cause(error)}") from error
 
 
 def predictor(model: Any) -> Callable[[Any], Any]:
@@ -126,6 +136,14 @@ def _array(value: Any) -> Any:
         return tf.cast(value, tf.float32) if value.dtype == tf.float64 else value
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """Of the lines that a failed graph writes, the one that says what failed."""
+    lines = [line.strip() for line in error.message.splitlines()]
+    ends = [place for place, line in enumerate(lines) if line.startswith("[[{{node")]
+    text = lines[ends[0] - 1] if ends and ends[0] else " ".join(lines)
+    return text.partition("[[{{node")[0].strip()[:160]
 
 
 def _free(tensor: Any) -> Any:

@@ -13,8 +13,9 @@ import keras
 
 from edgeprune.errors import InputError
 from edgeprune.files import nearest
+from edgeprune.models.fitting import is_sparse
 from edgeprune.models.forward import output_names
-from edgeprune.models.objectives import compile_state, is_sparse
+from edgeprune.models.objectives import compile_state
 from edgeprune.models.references import is_reference, one_line, referred
 
 LOSS = "loss"

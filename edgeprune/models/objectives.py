@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.losses.losses import LossFunctionWrapper
 
 from edgeprune.errors import DataError, InputError
 from edgeprune.files import nearest
+from edgeprune.models.fitting import check_labels, is_sparse
 from edgeprune.models.forward import output_names
 from edgeprune.models.references import is_reference, one_line, referred
 
@@ -45,7 +47,8 @@ class Objective:
             weights: none, one array for all outputs, or one an output.
 
         Raises:
-            DataError: other numbers of labels than outputs, or shapes that the loss refuses.
+            DataError: other numbers of labels than outputs, labels of the kind that the loss does
+                not take, or shapes that it refuses.
         """
         losses = self.losses * len(outputs) if len(self.losses) == 1 else self.losses
         factors = self.weights * len(outputs) if len(self.weights) == 1 else self.weights
@@ -56,9 +59,10 @@ class Objective:
         for place in judged:
             loss = _by_shape(losses[place], labels[place], outputs[place])
             weight = weights[place] if weights else None
+            check_labels("loss", _name(loss), loss, labels[place], outputs[place])
             try:
                 value = loss(labels[place], outputs[place], sample_weight=weight)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
                 raise DataError(
                     f"loss {self.name!r} does not fit labels of shape "
                     f"{tuple(labels[place].shape)} and outputs of shape "
@@ -181,9 +185,3 @@ def _by_shape(loss: Any, labels: Any, outputs: Any) -> Any:
     if is_sparse(labels, outputs):
         return keras.losses.SparseCategoricalCrossentropy()
     return keras.losses.CategoricalCrossentropy()
-
-
-def is_sparse(labels: Any, outputs: Any) -> bool:
-    """Whether labels are class numbers (not one-hot) for these outputs; Keras' own rule."""
-    shorter = len(labels.shape) < len(outputs.shape)
-    return bool(shorter or (labels.shape[-1] == 1 and outputs.shape[-1] > 1))

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from edgeprune.errors import DataError, InputError
+from edgeprune.models.fitting import check_labels
 from edgeprune.models.forward import flat, output_names, predictor
 from edgeprune.models.metrics import Measure, make_measure
 from edgeprune.models.objectives import Objective, make_objective
@@ -96,22 +98,40 @@ class Task:
                 found, value = name, metric
         return found
 
-    def chance(self, y: Any) -> float | None:
-        """What always answering the commonest class scores, for accuracies; else ``None``.
+    def at_chance(self, metric: float, y: Any) -> bool:
+        """Whether an accuracy is no better than always answering the commonest class: at most two
+        standard errors above that class's share. Where this reaches 1 (labels of one class, or too
+        few examples), even a model without a fault could not show more, and nothing is said.
 
         Args:
-            y: labels of the metric's output, class numbers or one-hot.
+            metric: on the examples of ``y``.
+            y: labels, class numbers or one-hot.
         """
-        labels = flat(y, self.outputs)
+        share, examples = self._commonest(y)
+        limit = share + 2 * (share * (1 - share) / max(examples, 1)) ** 0.5
+        return metric <= limit < 1
+
+    def fits(self, predict: Predict, batch: Any) -> None:
+        """Try the loss on one batch.
+
+        Raises:
+            DataError: no labels, or none that this loss can be meant for.
+        """
+        labels = flat(batch[1], self.outputs) if len(batch) > 1 else ()
+        self.loss(labels, flat(predict(batch[0]), self.outputs))
+
+    def _commonest(self, y: Any) -> tuple[float, int]:
+        """Share of the commonest class, and of how many labels; 1 for what is no accuracy."""
         if not self.metric_name.lower().rpartition(":")[2].endswith(("accuracy", "acc")):
-            return None
+            return 1.0, 0
+        labels = flat(y, self.outputs)
         value = np.asarray(labels[self.measure.output if len(labels) > 1 else 0])
         if not value.size:
-            return None
+            return 1.0, 0
         if value.ndim > 1 and value.shape[-1] > 1:
             value = value.argmax(axis=-1)
         _, counts = np.unique(value, return_counts=True)
-        return float(counts.max() / value.size)
+        return float(counts.max() / value.size), value.size
 
     def _metric(self, labels: tuple[Any, ...], outputs: tuple[Any, ...]) -> Any:
         if self.measure.make is None:
@@ -125,9 +145,10 @@ class Task:
             return
         place = self.measure.output
         mine = labels[place if len(labels) > 1 else 0]
+        check_labels("metric", self.metric_name, metric, mine, outputs[place])
         try:
             metric.update_state(mine, outputs[place])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise InputError(
                 f"metric {self.metric_name!r} does not fit labels of shape {np.shape(mine)} and "
                 f"outputs of shape {np.shape(outputs[place])}; name one that does"

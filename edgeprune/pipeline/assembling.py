@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from edgeprune.files import now
 from edgeprune.measurements import Measurement
 from edgeprune.pipeline.gates import judge, no_file, unjudged
 from edgeprune.pipeline.steps import before_variants, deciding
@@ -200,13 +200,14 @@ class Assembly:
         inputs = self.work.inputs
         facts = {
             "seed": self.work.recipe.seed,
+            "output": self.work.recipe.output,
             "baseline": self.evaluation["model"],
             "examples": self.evaluation["examples"],
             "model": inputs.model_identity(),
             "data": {
                 role: inputs.data_identity(role) for role in ("train", "calibrate", "evaluate")
             },
-            "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "date": now(),
         }
         if "rehearse" in self.work.steps:
             facts["rehearsal"] = self.work.read("rehearse", "rehearsal.json")["metrics"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.errors import InputError
+from edgeprune.datasets import Dataset
+from edgeprune.errors import DataError, InputError
+from edgeprune.files import write_bytes
 from edgeprune.pipeline.guessing import LOOKED_AT, Guess, guess_task
+from edgeprune.pipeline.original import BYTE, told, tried, under_byte
 from edgeprune.pipeline.parting import Divided
-from edgeprune.recipes import DataSource
-
-BYTE = 1 / 255
+from edgeprune.recipes import Data, DataSource
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,9 @@ class Looked:
 
     def batch(self, scale: float | None) -> Any:
         """A few hundred examples, mixed by seed, as the model is fed."""
-        from edgeprune.feeding import check_fits, open_data
         from edgeprune.feeding.ordering import order
 
-        source = self.split.look if scale is None else _scaled(self.split.look, scale)
-        data = open_data(source, role="train", base=self.base, model=self.model, loss=self.loss)
-        check_fits(data, self.model, role="train")
+        data = self._opened(self.split.look, "train", scale)
         few = data.subset(order(data.examples, 0)[:LOOKED_AT])
         return next(iter(few.batches(few.examples)))
 
@@ -71,12 +70,30 @@ class Looked:
                     found["higher_is_better"] = guess.higher_is_better
         return found, notes, modules
 
-    def scale(self, task: Mapping[str, Any]) -> tuple[float | None, str]:
-        """A scale for images and bytes: of 1/255 and 1 the one under which the model does better.
+    def made(self, task: Mapping[str, Any], modules: Mapping[str, str]) -> Any:
+        """The task as the recipe will have it; a module that is still to be written is tried from
+        a folder of its own."""
+        from edgeprune.models import make_task, referred
 
-        With a task that cannot be tried yet (its module is to be written) by the spread of the
-        outputs' classes alone nothing is known: 1/255, unless the model rescales by itself.
-        """
+        found = {key: task.get(key) for key in ("loss", "metric")}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, code in modules.items():
+                write_bytes(Path(folder) / name, code.encode())
+            for key, value in found.items():
+                if modules and value and value.startswith(f"{self.module}:"):
+                    found[key] = referred(value, Path(folder), InputError)
+            return make_task(
+                found["loss"],
+                found["metric"],
+                task.get("higher_is_better"),
+                None,
+                model=self.model,
+                base=self.base,
+            )
+
+    def scale(self, made: Any) -> tuple[float | None, str]:
+        """A scale for images and bytes: of 1/255 and 1 the one under which the model does better;
+        1 for a model that rescales by itself."""
         if not self._is_bytes():
             return None, ""
         rescales = any(
@@ -85,24 +102,48 @@ class Looked:
         )
         if rescales:
             return 1.0, "scale: 1, the model rescales by itself"
-        if any(isinstance(v, str) and v.startswith(f"{self.module}:") for v in task.values()):
-            return BYTE, "scale: 1/255, assumed for bytes; write 1 if the model takes 0 … 255"
-        from edgeprune.models import make_task
+        predict, batch = made.model_predict(self.model), self.batch(1.0)
+        as_is, as_bytes = made.evaluate(predict, [batch]), under_byte(made, predict, [batch])
+        best = 1.0 if made.improves(as_is, as_bytes) else BYTE
+        return best, (
+            f"scale: {'1' if best == 1.0 else '1/255'}, tried on examples of train: "
+            f"{told(made, as_is, as_bytes)}"
+        )
 
-        made = make_task(
-            task.get("loss"), task.get("metric"), None, None, model=self.model, base=self.base
-        )
-        predict = made.model_predict(self.model)
-        values = {s: made.evaluate(predict, [self.batch(s)]) for s in (BYTE, 1.0)}
-        best = 1.0 if made.improves(values[1.0], values[BYTE]) else BYTE
-        shown = ", ".join(
-            f"{made.metric_name} {value:.4g} with {'1' if s == 1.0 else '1/255'}"
-            for s, value in values.items()
-        )
-        return (
-            best,
-            f"scale: {'1' if best == 1.0 else '1/255'}, tried on examples of train: {shown}",
-        )
+    def check(self, made: Any, scale: float | None) -> tuple[str, ...]:
+        """What a run of the recipe checks before it trains, on the data that is there now; what
+        it would note.
+
+        Raises:
+            DataError: data that does not fit, two roles of the same examples, too few of them,
+                labels that the loss cannot be meant for.
+            TrainingError: a metric that is no finite number.
+        """
+        from edgeprune.feeding import check_enough, parted
+
+        split = self.split
+        train = self._opened(split.look, "train", scale)
+        if split.cut is not None:
+            train = train.subset(split.cut)
+        else:
+            evaluate = self._opened(split.evaluate, "evaluate", scale)
+            if evaluate.digest == train.digest:
+                raise DataError(
+                    f"{evaluate.name}: what is there to train on and to evaluate on are the same "
+                    "examples; evaluate needs examples of its own"
+                )
+        unsaid = Data(train=split.train, evaluate=split.evaluate)
+        _, validation, calibrate = parted(train, unsaid.validation, unsaid.calibration_examples, 0)
+        check_enough(calibrate, unsaid.calibration_examples)
+        return tried(made, self.model, validation, scaled=scale is not None).notes
+
+    def _opened(self, source: DataSource, role: str, scale: float | None) -> Dataset:
+        from edgeprune.feeding import check_fits, open_data
+
+        source = source if scale is None else source.model_copy(update={"scale": scale})
+        data = open_data(source, role=role, base=self.base, model=self.model, loss=self.loss)
+        check_fits(data, self.model, role=role)
+        return data
 
     def _guess(self) -> Guess:
         from edgeprune.models.forward import flat, output_names, predictor
@@ -116,8 +157,3 @@ class Looked:
         from edgeprune.feeding.places import holds_bytes
 
         return holds_bytes(self.split.look, self.base, self.model)
-
-
-def _scaled(source: DataSource, scale: float) -> DataSource:
-    """The same source under another scale."""
-    return source.model_copy(update={"scale": scale})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune.errors import DataError
+from edgeprune.feeding.ordering import Index
 from edgeprune.recipes import DataSource, is_function
 from edgeprune.seeds import derived_seed
 
@@ -22,13 +23,21 @@ TEST_FOLDERS = ("test", "evaluate", "val", "validation")
 
 @dataclass(frozen=True)
 class Divided:
-    """Sources of training and evaluation; ``arrays`` are files to write for them, ``look`` is
-    what can be opened now."""
+    """Sources of training and evaluation.
+
+    Attributes:
+        train, evaluate: as the recipe will have them.
+        look: what can be opened now for training; of one set that is cut in two, the whole.
+        cut: which examples of ``look`` are for training; ``None``: all, and ``evaluate`` can be
+            opened now too.
+        notes: what was decided.
+        arrays: files to write.
+    """
 
     train: DataSource
     evaluate: DataSource
     look: DataSource
-    look_base: Path
+    cut: Index | None = None
     notes: tuple[str, ...] = ()
     arrays: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -66,7 +75,7 @@ def _from_function(data: str, base: Path) -> Divided:
         if other != name:
             train = DataSource(path=data)
             note = f"evaluate: what {module}:{other} returns"
-            return Divided(train, DataSource(path=f"{module}:{other}"), train, base, (note,))
+            return Divided(train, DataSource(path=f"{module}:{other}"), train, notes=(note,))
     raise DataError(
         f"{data}: gives one set, and train and evaluate need two; add a function "
         f"'test' to {module} that returns examples of its own"
@@ -83,32 +92,27 @@ def _from_folder(path: Path, base: Path) -> Divided:
             f"{path / 'train'} and {path / 'test'}"
         )
     source = DataSource(path=relative(train, base))
-    return Divided(source, DataSource(path=relative(test, base)), source, base)
+    return Divided(source, DataSource(path=relative(test, base)), source)
 
 
 def _from_archive(path: Path, base: Path, model: Any) -> Divided:
     from edgeprune.feeding.places import chosen_arrays
 
-    look = DataSource(path=str(path.resolve()))
-    place = relative(path, base)
+    look = DataSource(path=relative(path, base))
     train = chosen_arrays(look, base, model, "train")
     try:
         test = chosen_arrays(look, base, model, "evaluate")
     except DataError:
         test = train
     if test.x != train.x:
-        return Divided(
-            DataSource(path=place, x=train.x, y=train.y),
-            DataSource(path=place, x=test.x, y=test.y),
-            look,
-            base,
-        )
+        parts = [look.model_copy(update={"x": part.x, "y": part.y}) for part in (train, test)]
+        return Divided(parts[0], parts[1], look)
     if train.x == ("x_train",):
         raise DataError(f"{path}: has x_train but no x_test and y_test; add them for evaluation")
-    return _cut_archive(path, base, train.x, train.y)
+    return _cut_archive(path, look, train.x, train.y)
 
 
-def _cut_archive(path: Path, base: Path, x: tuple[str, ...], y: tuple[str, ...]) -> Divided:
+def _cut_archive(path: Path, look: DataSource, x: tuple[str, ...], y: tuple[str, ...]) -> Divided:
     """One set of examples becomes two in a new file beside the recipe."""
     from edgeprune.feeding import archives
     from edgeprune.feeding.ordering import order
@@ -138,8 +142,7 @@ def _cut_archive(path: Path, base: Path, x: tuple[str, ...], y: tuple[str, ...])
         )
         for part in ("train", "test")
     ]
-    look = DataSource(path=str(path.resolve()))
-    return Divided(sources[0], sources[1], look, base, (note,), {file: cut})
+    return Divided(sources[0], sources[1], look, parts["train"], (note,), {file: cut})
 
 
 def relative(path: Path, base: Path) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgeprune.errors import InputError, RecipeError
-from edgeprune.files import nearest, write_bytes, write_json, writing
+from edgeprune.files import check_file, check_folder, nearest, write_bytes, write_json
 from edgeprune.measurements import Measurement
 from edgeprune.pipeline.depfiles import depfile_text, folders
+from edgeprune.pipeline.foreseeing import FORESEEN, foresee
 from edgeprune.pipeline.gates import foretold, no_file
 from edgeprune.pipeline.inputs import Inputs, InputsChanged
 from edgeprune.pipeline.quick import quick_recipe
@@ -93,6 +94,8 @@ def run(
     road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=progress)
     if quick and depfile is not None:
         raise InputError("a quick run releases nothing that make could depend on: no depfile of it")
+    if depfile is not None:
+        check_file(depfile)
     with road.workspace.lock(wait=wait):
         road.check_output()
         road.foretell()
@@ -110,6 +113,10 @@ def dry_run(
     """What :func:`run` would do: every stage, whether it is done, why not, and how long.
 
     Nothing is written, so it may be asked while a run goes on.
+
+    Raises:
+        InputError: what the check would refuse without reading data: see
+            :func:`edgeprune.pipeline.foreseeing.foresee`.
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, sets)
@@ -191,7 +198,7 @@ class _Road:
             StageState(
                 step.name, step.stage.done, step.stage.why_not(), self._timings.estimate(step)
             )
-            for step in self._steps()
+            for step in self._foreseen()
         ]
 
     def check_output(self) -> None:
@@ -202,13 +209,7 @@ class _Road:
         """
         if self.quick:
             return
-        folder = self.recipe.resolve(self.recipe.output)
-        made = not folder.exists()
-        with writing(folder / ".probe") as temporary:
-            temporary.touch()
-        (folder / ".probe").unlink()
-        if made:
-            folder.rmdir()
+        check_folder(self.recipe.resolve(self.recipe.output))
 
     def foretell(self) -> None:
         """Say now which gates cannot be judged, or can hardly be kept."""
@@ -242,10 +243,18 @@ class _Road:
     def _steps(self) -> list[Step]:
         return Table(self.recipe, self.inputs, self.workspace, self.targets).steps()
 
+    def _foreseen(self) -> list[Step]:
+        """The steps, once what they would be refused for was looked for; where none of those that
+        it concerns is to be done, it was looked for before."""
+        steps = self._steps()
+        if not all(step.stage.done for step in steps if step.kind in FORESEEN):
+            foresee(self.inputs)
+        return steps
+
     def _stages(self) -> Any:
         from edgeprune.pipeline.work import Work
 
-        steps = self._steps()
+        steps = self._foreseen()
         named = {step.name: step for step in steps}
         targets = {target.name: target for target in self.targets}
         work = Work(self.recipe, self.inputs, named, targets, self.progress)
@@ -282,7 +291,7 @@ class _Road:
                 release(assembly, result, target, self.released(target))
                 released[target.name] = str(self.released(target))
         notes = [
-            f"{name}: {self.released(target)} holds the release of an earlier run"
+            f"{name}: {self.recipe.output}/{name} holds the release of an earlier run"
             for target in self.targets
             if (name := target.name) in held and self.released(target).exists()
         ]

@@ -14,7 +14,7 @@ from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.gates import beyond
 from edgeprune.planning import make_plan, ramp
 from edgeprune.plans import Pattern, Plan
-from edgeprune.progress import SILENT, Progress
+from edgeprune.progress import SILENT, Part, Progress
 from edgeprune.recovery import fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
@@ -132,6 +132,9 @@ class Rounds:
         original: never changed.
         method: name of the score.
         goal, settings, material: see there.
+        progress: where the work of each round is shown, under the round's name.
+        label: of the rounds, in their seeds.
+        title: of the rounds, in what is shown; before the number of the round.
     """
 
     original: Any
@@ -141,6 +144,7 @@ class Rounds:
     material: Material
     progress: Progress = SILENT
     label: str = "round"
+    title: str = ""
     _graph: Graph | None = field(default=None, init=False)
 
     @property
@@ -155,12 +159,13 @@ class Rounds:
     ) -> Turn:
         """Round ``number`` (from 1) on what the round before left."""
         goal, material = self.goal, self.material
+        shown = Part(self.progress, self._name(number))
         scores = score_model(
             model,
             material.calibrate.batches(material.microbatch),
             method=self.method,
             loss=material.task.loss,
-            progress=self.progress,
+            progress=shown,
         )
         asked: dict[str, Any] = dict(goal.steps()[number - 1])
         plan = make_plan(
@@ -173,7 +178,11 @@ class Rounds:
             within=plan,
         )
         model = self.recover(
-            zero(model, plan), seed=f"{self.label}-{number}", plan=plan, checkpoint=checkpoint
+            zero(model, plan),
+            seed=f"{self.label}-{number}",
+            plan=plan,
+            checkpoint=checkpoint,
+            progress=shown,
         )
         gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
         return Turn(model, plan, scores, material.measure(model), gone)
@@ -186,6 +195,7 @@ class Rounds:
         plan: Plan | None = None,
         epochs: int | None = None,
         checkpoint: Path | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """The recovery steps in their order; zeros stay. Without epochs the fine-tuning is left
         out, and the rest done."""
@@ -206,11 +216,17 @@ class Rounds:
                     seed=derived_seed(material.seed, seed, step),
                     plan=plan,
                     checkpoint=checkpoint,
-                    progress=self.progress,
+                    progress=progress or self.progress,
                 )
             elif step == "batchnorm":
                 model = reestimate_batchnorm(model, material.calibrate.batches(RECOVERY_BATCH))
         return model
+
+    def _name(self, number: int) -> str:
+        """A round as it is shown; one that is the only one needs no number."""
+        rounds = self.goal.rounds
+        of = f"round {number}/{rounds}" if rounds > 1 else ""
+        return ", ".join(filter(None, (self.title, of)))
 
     def spent(self, metric: float, before: float) -> bool:
         """Whether a round's validation metric is beyond the budget, from the original's; one that
@@ -264,7 +280,16 @@ def rehearse(
     quick = replace(goal, rounds=turns, max_drop=None)
     metrics = {}
     for method in methods:
-        rounds = Rounds(original, method, quick, short, material, progress, f"rehearsal-{method}")
+        rounds = Rounds(
+            original,
+            method,
+            quick,
+            short,
+            material,
+            progress,
+            label=f"rehearsal-{method}",
+            title=f"rehearse {method}",
+        )
         for turn in rounds.turns():
             metrics[method] = turn.metric
     return material.task.best(metrics), metrics

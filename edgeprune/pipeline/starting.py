@@ -81,7 +81,9 @@ def starting_recipe(
 
     Raises:
         InputError: a model or data that cannot be read or do not fit, one set that cannot serve
-            for both training and evaluation, or a task that cannot be guessed.
+            for both training and evaluation, a task that cannot be guessed, or anything else that
+            a run of the recipe would refuse before it trains.
+        TrainingError: the metric of the model is no finite number.
     """
     from edgeprune.models import build_model, check_values, load_model
 
@@ -94,7 +96,8 @@ def starting_recipe(
     split = divided(data, base, loaded)
     looked = Looked(loaded, split, base, loss, metric, f"{_word(out.stem)}_task")
     given, task_notes, modules = looked.task()
-    scale, scale_note = looked.scale(given)
+    made = looked.made(given, modules)
+    scale, scale_note = looked.scale(made)
     sources = split.with_scale(scale)
     notes = [*split.notes, *task_notes, *([scale_note] if scale_note else [])]
     calibration = "calibrate: split by seed from train (never from evaluate)"
@@ -108,7 +111,7 @@ def starting_recipe(
         task_notes=_comments(task_notes),
         task="".join(f"{key} = {_toml(value)}\n" for key, value in given.items()),
     )
-    return Start(text, (*notes, calibration), modules, split.arrays)
+    return Start(text, (*notes, calibration, *looked.check(made, scale)), modules, split.arrays)
 
 
 def _word(stem: str) -> str:

@@ -88,6 +88,8 @@ class Table:
         self._add(
             "check", {**data, **self._calibrate(), "task": self.inputs.task_identity()}, TRAINING
         )
+        # A stage of its own: other data to evaluate on redoes nothing that was decided without it.
+        self._add("check-evaluate", self._data("evaluate"), TRAINING)
         for variant in befores:
             self._files("before", variant, after=())
         last = self._prune(data)

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeprune.files import write_json
 from edgeprune.pipeline.steps import Step
-from edgeprune.progress import Progress, Task
+from edgeprune.progress import Progress, Task, bare
 
 TRAINING_KINDS = ("rehearse", "round", "recover")
 """Kinds whose work grows with examples and epochs."""
@@ -45,7 +45,7 @@ class Clock:
     @contextlib.contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
         with self._shown.task(name, total) as task:
-            if name != TRAINED:
+            if bare(name) != TRAINED:
                 yield task
                 return
             self.total += total or 0

@@ -17,21 +17,19 @@ import numpy as np
 
 from edgeprune.datasets import Dataset
 from edgeprune.errors import MeasurementError, TrainingError
-from edgeprune.files import write_json
+from edgeprune.files import now, write_json
 from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.inputs import Inputs
+from edgeprune.pipeline.original import BATCH, tried
 from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
-from edgeprune.progress import Progress
+from edgeprune.progress import Part, Progress
 from edgeprune.recipes import Recipe
 from edgeprune.targets import Target
 
-CHECKED = 512
-"""Examples of the validation split on which the original is tried before anything is trained."""
 VERIFIED = 128
 """Calibration examples on which a file is compared with its model (32 at least)."""
-BATCH = 256
 
 
 @dataclass
@@ -57,6 +55,7 @@ class Work:
         keras.utils.set_random_seed(derived_seed(self.recipe.seed, step.name))
         kinds: dict[str, Callable[[Step, Path], None]] = {
             "check": self._check,
+            "check-evaluate": self._check_evaluate,
             "rehearse": self._rehearse,
             "round": self._round,
             "strip": self._strip,
@@ -71,42 +70,33 @@ class Work:
     # -- before anything is trained -----------------------------------------------------------
 
     def _check(self, step: Step, folder: Path) -> None:
-        """The original on a slice of the validation split: a metric that is NaN ends the run, one
-        at chance level is said at once."""
-        task, validation = self.inputs.task, self.inputs.roles.validation
-        part = validation.subset(np.arange(min(CHECKED, validation.examples)))
-        metric = task.evaluate(task.model_predict(self.inputs.model), part.batches(BATCH))
-        if not np.isfinite(metric):
-            raise TrainingError(
-                f"{task.metric_name} of the original model is {metric} on {part.examples} examples "
-                "of train: check scaling, labels and the loss's from_logits"
-            )
-        notes = list(self.inputs.roles.notes)
-        if self._at_chance(metric, part):
-            notes.append(
-                f"the original's {task.metric_name} is {metric:.4g} on {part.examples} examples of "
-                "train, no better than chance: check scaling, label order and from_logits"
-            )
+        """The original on a slice of the validation split: a loss that does not fit or a metric
+        that is NaN ends the run, one at chance level is said at once."""
+        task, roles = self.inputs.task, self.inputs.roles
+        found = tried(
+            task,
+            self.inputs.model,
+            roles.validation,
+            scaled=self.recipe.data.train.scale is not None,
+        )
+        notes = [*roles.notes, *found.notes]
         for note in notes:
             self.progress.say(f"note: {note}")
         facts = {
-            "metric": metric,
+            "metric": found.metric,
             "metric_name": task.metric_name,
             "higher_is_better": task.higher_is_better,
-            "examples": part.examples,
-            "classes": list(self.recipe.classes or validation.classes or ()),
+            "examples": found.examples,
+            "classes": list(self.recipe.classes or roles.validation.classes or ()),
             "notes": notes,
         }
         write_json(folder / "check.json", facts)
 
-    def _at_chance(self, metric: float, part: Dataset) -> bool:
-        """Whether an accuracy is within two standard errors of the commonest class's share."""
-        (batch,) = part.batches(part.examples)
-        chance = self.inputs.task.chance(batch[1]) if len(batch) > 1 else None
-        if chance is None:
-            return False
-        spread = 2 * (chance * (1 - chance) / part.examples) ** 0.5
-        return metric <= chance + spread
+    def _check_evaluate(self, step: Step, folder: Path) -> None:
+        """The evaluation set's shapes, ranges and labels, before the work that it is to judge; no
+        answer of a model to it."""
+        data = self._evaluation()
+        write_json(folder / "check.json", {"examples": data.examples})
 
     # -- the rounds ---------------------------------------------------------------------------
 
@@ -171,13 +161,9 @@ class Work:
         model = self.model_of("strip")
         epochs = self.recipe.finetune.last_epochs
         if epochs or self.settled is not None:
+            shown = Part(self.progress, "after strip")
             rounds = Rounds(
-                self.inputs.model,
-                self.method,
-                self.goal,
-                self.settings,
-                self.material,
-                self.progress,
+                self.inputs.model, self.method, self.goal, self.settings, self.material, shown
             )
             model = rounds.recover(
                 model, seed="recover", epochs=epochs, checkpoint=step.stage.scratch / "finetune"
@@ -249,24 +235,29 @@ class Work:
                 )
 
     def _evaluate(self, step: Step, folder: Path) -> None:
-        """The one stage that reads the evaluation set: the model, and each file by its runtime."""
+        """The one stage that judges by the evaluation set: the model, and each file by its
+        runtime."""
         from edgeprune.runtimes import Runner
 
-        task, data = self.inputs.task, self.inputs.roles.evaluate()
-        self.inputs.check_returned("evaluate", data.digest)
-        predict = task.model_predict(self.inputs.model)
-        facts: dict[str, Any] = {
-            "examples": data.examples,
-            "model": finite(task.evaluate(predict, data.batches(BATCH))),
-            "files": {},
-        }
-        with self.progress.task("evaluate", len(step.facts["files"])) as shown:
-            for role, variant in step.facts["files"]:
-                with Runner(self.artifact_path(role, variant)) as runner:
-                    metric = task.evaluate(runner.predict, data.batches(BATCH))
-                facts["files"][f"{role}-{variant}"] = finite(metric)
-                shown.advance(note=f"{role} {variant}")
+        task, data = self.inputs.task, self._evaluation()
+
+        def judged(what: str, predict: Any) -> float | None:
+            with self.progress.task(f"evaluate {what}", None):
+                return finite(task.evaluate(predict, data.batches(BATCH)))
+
+        files: dict[str, float | None] = {}
+        original = judged("the original", task.model_predict(self.inputs.model))
+        for role, variant in step.facts["files"]:
+            with Runner(self.artifact_path(role, variant)) as runner:
+                what = f"the {'original' if role == 'before' else 'pruned'} as {variant}"
+                files[f"{role}-{variant}"] = judged(what, runner.predict)
+        facts = {"examples": data.examples, "model": original, "files": files}
         write_json(folder / "evaluation.json", facts)
+
+    def _evaluation(self) -> Dataset:
+        data: Dataset = self.inputs.roles.evaluate()
+        self.inputs.check_returned("evaluate", data.digest)
+        return data
 
     def _bench(self, step: Step, folder: Path) -> None:
         """Every file that the target runs, interleaved; a target out of reach leaves its reason."""
@@ -285,6 +276,7 @@ class Work:
         except MeasurementError as error:
             facts["note"] = str(error)
         else:
+            facts["date"] = now()
             for (role, variant), measurement in zip(files, measured, strict=True):
                 # Before and after, the files have one name: say which this is.
                 measured_file = {**measurement.facts(), "file": f"{role} {variant}"}

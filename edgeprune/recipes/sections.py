@@ -130,7 +130,7 @@ class Data(Strict):
     calibrate: Source | None = Field(
         default=None, description="Scores and verification; split by seed from train where absent."
     )
-    evaluate: Source = Field(description="Read once, at the end, for the gates and the table.")
+    evaluate: Source = Field(description="Judged by once, at the end; checked at the start.")
     validation: Share = Field(
         default=0.1,
         description="Share of train set aside, by seed, for every decision before the end.",

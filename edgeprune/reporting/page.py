@@ -14,6 +14,7 @@ from edgeprune.reporting.tables import (
     gains,
     gate_table,
     headline,
+    portable,
     remarks,
     row_tables,
     summary,
@@ -50,7 +51,7 @@ def html(result: Result, measurements: Sequence[Measurement] = ()) -> str:
         plots=[(caption, Markup(svg)) for caption, svg in _plots(result)],
         layers=_layers(result),
         measured=_measured(measurements),
-        endings=endings(result),
+        endings=endings(portable(result)),
         notes=remarks(result),
         facts=_facts(result),
     )

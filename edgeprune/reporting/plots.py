@@ -4,12 +4,13 @@ and bytes are a function of the numbers alone."""
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from edgeprune.reporting import numbers
-from edgeprune.results import LayerChange, Result, Row
+from edgeprune.results import LayerChange, Result, Round, Row
 
 COLOURS = {
     "ink": "#010101",
@@ -26,6 +27,9 @@ WIDTH_IN = 4.25
 
 MOST_LAYERS = 48
 """Bars drawn of the layers; the page's table holds them all."""
+
+MOST_ROUNDS = 6
+"""Rounds that are named below the plot of them."""
 
 _LABEL = 19
 _FONT = 10
@@ -76,26 +80,34 @@ def latency_plot(rows: Sequence[Row]) -> str:
 
 
 def rounds_plot(result: Result) -> str:
-    """The validation metric over the sparsity, round by round."""
-    figure = _blank(2.3)
-    axes = figure.add_axes((0.175, 0.19, 0.775, 0.78))
+    """The validation metric, round by round, evenly apart however close their sparsities are; the
+    sparsity stands below the round."""
+    figure = _blank(2.45)
+    axes = figure.add_axes((0.175, 0.25, 0.775, 0.72))
     turns = [turn for turn in result.rounds if turn.metric is not None]
-    share = [100 * turn.sparsity for turn in turns]
     metric = [turn.metric or 0.0 for turn in turns]
-    axes.plot(share, metric, color=COLOURS["after"], lw=1.8, marker="o", ms=5)
-    for turn, x, y in zip(turns, share, metric, strict=True):
-        axes.annotate(
-            str(turn.number), (x, y), (6, 4), textcoords="offset points",
-            color=COLOURS["ink"],
-        )  # fmt: skip
+    axes.plot(
+        [turn.number for turn in turns], metric, color=COLOURS["after"], lw=1.8, marker="o", ms=5
+    )
     if metric:
         room = (max(metric) - min(metric)) * 0.25 or abs(metric[0]) * 0.01 or 0.01
         axes.set_ylim(min(metric) - room, max(metric) + room)
-    axes.set_xlabel("sparsity, %", color=COLOURS["muted"])
+    told = _told(result.rounds)
+    axes.set_xticks(
+        [turn.number for turn in told],
+        [f"{turn.number}\n{100 * turn.sparsity:.3g} %" for turn in told],
+    )
+    axes.set_xlim(result.rounds[0].number - 0.4, result.rounds[-1].number + 0.4)
+    axes.set_xlabel("round, and the sparsity it reached", color=COLOURS["muted"])
     axes.grid(axis="y", color=COLOURS["line"], lw=0.6)
     _plain(axes)
     axes.tick_params(colors=COLOURS["muted"], length=0)
     return _svg(figure, "rounds", f"{result.metric} on the validation split after each round")
+
+
+def _told(rounds: Sequence[Round]) -> Sequence[Round]:
+    """As many rounds as there is room for their names, evenly apart, the last among them."""
+    return rounds[:: -math.ceil(len(rounds) / MOST_ROUNDS)][::-1]
 
 
 def _blank(height: float) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeprune.reporting import numbers
 from edgeprune.results import Result, Row, Verdict
@@ -164,6 +164,15 @@ def counterpart(result: Result, row: Row) -> Row | None:
         and other.variant.startswith("onnx") == onnx
     ]
     return same[0] if same else None
+
+
+def portable(result: Result) -> Result:
+    """The result with places as the recipe's folder has them: a page is read on other machines,
+    and no business of theirs is where that folder lies."""
+    output = result.facts.get("output")
+    if output is None:
+        return result
+    return replace(result, released={name: f"{output}/{name}" for name in result.released})
 
 
 def endings(result: Result) -> list[str]:

@@ -8,6 +8,7 @@ from edgeprune.reporting.tables import (
     gains,
     gate_table,
     headline,
+    portable,
     remarks,
     row_tables,
     summary,
@@ -32,7 +33,7 @@ def markdown(result: Result) -> str:
     for table in [*row_tables(result, wide=True), gate_table(result)]:
         if table is not None:
             parts += _drawn(table)
-    lines = [*endings(result), *remarks(result)]
+    lines = [*endings(portable(result)), *remarks(result)]
     if lines:
         parts.append("\n".join(f"- {escaped(line)}" for line in lines))
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ import tensorflow as tf
 from export_nets import NETS, gelu, mlp, recurrent, two_ended
 
 from edgeprune.artifacts import Port
-from edgeprune.errors import ArtifactError, ExportError, OutputError
+from edgeprune.errors import ArtifactError, ExportError, InputError, OutputError
 from edgeprune.exporting import VARIANTS, export_model, export_variant, read_artifact
 from edgeprune.runtimes import run_file
 
@@ -208,11 +208,11 @@ def test_an_operator_that_the_format_has_not_is_named_and_leaves_no_file(
 
 def test_what_cannot_be_asked_for_is_said(tmp_path: Path) -> None:
     model = mlp()
-    with pytest.raises(ExportError, match=r"end the name in \.tflite or \.onnx"):
+    with pytest.raises(InputError, match=r"end the name in \.tflite or \.onnx"):
         export_model(model, tmp_path / "m.pb")
-    with pytest.raises(ExportError, match="did you mean 'fp32-sparse'"):
+    with pytest.raises(InputError, match="did you mean 'fp32-sparse'"):
         export_variant(model, tmp_path / "m.tflite", "fp32-sprase")
-    with pytest.raises(ExportError, match=r"written to a \.onnx file"):
+    with pytest.raises(InputError, match=r"written to a \.onnx file"):
         export_variant(model, tmp_path / "m.tflite", "onnx-fp32")
     with pytest.raises(ExportError, match="batch = 0"):
         export_model(model, tmp_path / "m.tflite", batch=0)

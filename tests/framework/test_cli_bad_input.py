@@ -202,6 +202,14 @@ def nan_labels(data: Arrays) -> None:
     data["y_train"][3] = np.nan
 
 
+def infinite_to_evaluate(data: Arrays) -> None:
+    data["x_test"][7, 3] = np.inf
+
+
+def beyond_to_evaluate(data: Arrays) -> None:
+    data["y_test"][11] = 10
+
+
 DATA = {
     wide: ("x_train", "13", "12"),
     flat: ("x_train", "(n, 12)"),
@@ -215,6 +223,8 @@ DATA = {
     nan: ("x_train", "nan"),
     infinite: ("x_train", "inf"),
     nan_labels: ("y_train",),
+    infinite_to_evaluate: ("x_test", "inf"),
+    beyond_to_evaluate: ("y_test", "10", "0 … 2"),
 }
 
 
@@ -225,6 +235,7 @@ def test_data(program: Program, project: Path, spoil: Callable[[Arrays], None]) 
     spoil(data)
     np.savez(project / "data.npz", **data)
     refused(program, project, ("run", "edgeprune.toml", *SHORT), 2, "data.npz", *DATA[spoil])
+    assert not list(project.glob(".edgeprune/stages/export-*")), "before any work"
 
 
 class Marker:
@@ -240,6 +251,7 @@ class Marker:
 @pytest.mark.parametrize("verb", ["run", "score", "init", "verify"])
 def test_pickled_objects_are_never_loaded(program: Program, project: Path, verb: str) -> None:
     marker = project.parent / "unpickled"
+    (project / "empty.tflite").touch()
     with np.load(project / "data.npz") as file:
         arrays = dict(file)
     arrays["x_train"] = np.array([Marker(str(marker))] * 480, dtype=object)
@@ -248,7 +260,7 @@ def test_pickled_objects_are_never_loaded(program: Program, project: Path, verb:
         "run": ("run", "edgeprune.toml"),
         "score": ("score", "model.keras", "--data", "data.npz", "-o", "s.npz"),
         "init": ("init", "model.keras", "--data", "data.npz", "-o", "new.toml"),
-        "verify": ("verify", "absent.tflite", "--model", "model.keras", "--data", "data.npz"),
+        "verify": ("verify", "empty.tflite", "--model", "model.keras", "--data", "data.npz"),
     }
     refused(program, project, arguments[verb], 2, "data.npz", "x_train", "pickled")
     assert not marker.exists()
@@ -258,6 +270,34 @@ def test_a_truncated_archive(program: Program, project: Path) -> None:
     file = project / "data.npz"
     file.write_bytes(file.read_bytes()[:-3000])
     refused(program, project, ("run", "edgeprune.toml"), 2, "data.npz", "truncated")
+
+
+# -- what a dry run knows ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_what_is_known_without_training_is_said_before_anything_runs(
+    program: Program, project: Path, more: tuple[str, ...]
+) -> None:
+    """By a dry run too, whether the stages before are done or not."""
+    assert program(project, "run", *SHORT, "--set", 'export.formats=["fp32"]')[0] == 0
+    done = set(project.glob(".edgeprune/stages/*/*"))
+    shutil.rmtree(project / "dist")
+    for key, value, words in (
+        ("task.metric", "acuracy", ("no metric 'acuracy'", "'accuracy'")),
+        ("task.loss", "sparse_categorical_crosentropy", ("sparse_categorical_crossentropy",)),
+        ("data.train.x", "x_trian", ("x_trian", "x_train")),
+        ("data.evaluate.y", "y_tset", ("y_tset", "y_test")),
+        ("prune.exclude", '["*"]', ("most 0.0000", "exclude less")),
+        ("prune.exclude", '["frist"]', ("'frist' matches no", "'first'")),
+    ):
+        asked = ("run", "edgeprune.toml", "--set", f"{key}={value}", *more)
+        refused(program, project, asked, 2, *words)
+    by = ("--set", "prune={threshold=0.1, exclude=['*']}")
+    refused(program, project, ("run", *by, *more), 2, "nothing of this model would go")
+    by = ("--set", "prune={channels=0.5, exclude=['first', 'second']}")
+    refused(program, project, ("run", *by, *more), 2, "free to lose channels")
+    assert set(project.glob(".edgeprune/stages/*/*")) == done
 
 
 # -- training ------------------------------------------------------------------------------------
@@ -413,6 +453,9 @@ def test_an_output_directory_that_cannot_be_written(
     program: Program, project: Path, frozen: Path
 ) -> None:
     """Below a file, where the system lets nobody make a folder, on a disk that is read-only."""
+    (project / "plain").touch()
+    asked = ("run", "edgeprune.toml", "--set", "output=plain", *SHORT)
+    refused(program, project, asked, 1, "cannot write", "plain is a file")
     for output in ("data.npz/dist", "/proc/edgeprune-dist", f"{frozen}/dist"):
         asked = ("run", "edgeprune.toml", "--set", f"output={output}", *SHORT)
         refused(program, project, asked, 1, "cannot write", output)
@@ -420,8 +463,8 @@ def test_an_output_directory_that_cannot_be_written(
             asked = ("strip", "model.keras", "-o", f"{output}/{name}")
             refused(program, project, asked, 1, "cannot write", f"{output}/{name}")
     asked = ("run", "edgeprune.toml", *SHORT, "--depfile", f"{frozen}/make.d")
-    got, _, err = program(project, *asked, "-q")
-    assert got == 1 and err.count("\n") == 1 and f"{frozen}/make.d" in err
+    refused(program, project, asked, 1, "cannot write", f"{frozen}/make.d")
+    assert not (project / ".edgeprune" / "stages").exists()
 
 
 def test_a_build_directory_that_cannot_be_written(

@@ -89,12 +89,13 @@ def zeroed(program: Program, folder: Path) -> Path:
 
 
 def test_the_road_by_hand(program: Program, folder: Path, zeroed: Path) -> None:
-    code, _, err = program(
+    code, out, err = program(
         folder, "recover", zeroed, "--data", "d.npz", "--plan", "plan.json", "--epochs", 2,
-        "-o", "recovered.keras",
+        "-o", "recovered.keras", "-q",
     )  # fmt: skip
-    assert code == 0, err
-    assert "accuracy" in err and "set aside" in err
+    assert (code, err) == (0, "")
+    assert out.startswith("recovered.keras: accuracy ") and "set aside" in out
+    assert out.count("\n") == 1
     facts = program.facts(folder, "strip", "recovered.keras", "-o", "small.keras")
     assert facts["sparsity"] >= 0.748
     assert facts["model_after"]["parameters"] <= facts["model_before"]["parameters"]
@@ -189,7 +190,6 @@ def test_groups(program: Program, folder: Path) -> None:
     code, out, _ = program(folder, "inspect", "model.keras", "--groups")
     assert code == 0
     assert "parameters" in out and "groups" in out
-    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> None:
@@ -237,13 +237,16 @@ def test_bad_input_is_one_line_and_exit_2(
 
 def test_init_writes_a_recipe_and_asks_before_replacing_one(program: Program, folder: Path) -> None:
     ask = ("init", "model.keras", "--data", "four.npz", "-o", "edgeprune.toml")
-    code, _, err = program(folder, *ask)
+    code, out, err = program(folder, *ask)
     assert code == 0, err
-    assert "edgeprune run edgeprune.toml" in err
+    assert "edgeprune run edgeprune.toml" in out
     code, _, err = program(folder, *ask)
     assert code == 1
     assert "--force" in err and err.count("\n") == 1
-    assert program(folder, *ask, "--force", "-q")[0] == 0
+    again = program(folder, *ask, "--force", "-q")
+    assert again[0] == 0 and again[1].count("\n") == 1 and again[2] == ""
+    named = ("init", "model.keras", "--data", "four.npz", "-o", "my recipe.toml", "-q")
+    assert "next: edgeprune run 'my recipe.toml' --quick" in program(folder, *named)[1]
     code, out, err = program(folder, "run", "edgeprune.toml", "--dry-run")
     assert code == 0, err
     assert "never run" in out and "round-1" in out
@@ -268,17 +271,17 @@ def exported(program: Program, folder: Path) -> Path:
 def test_a_sparse_file_says_what_is_stored_sparse(
     program: Program, exported: Path, zeroed: Path
 ) -> None:
-    code, _, err = program(
+    code, out, err = program(
         exported, "export", zeroed, "--format", "fp32-sparse", "-o", "sparse.tflite"
     )
     assert code == 0, err
-    assert "stored sparse" in err
+    assert "stored sparse" in out
     facts = program.facts(exported, "inspect", "sparse.tflite")
     assert any(tensor["stored"] != "dense" for tensor in facts["tensors"])
     code, _, err = program(
         exported, "export", zeroed, "--format", "onnx-fp32", "-o", "wrong.tflite"
     )
-    assert code in (1, 2)
+    assert code == 2
     assert ".onnx" in err
     sizes = {}
     for name, more in (("rows.onnx", ()), ("few.onnx", ("--sparse",))):
@@ -357,7 +360,6 @@ def test_a_broken_gate_is_a_table_and_exit_3(program: Program, folder: Path) -> 
     assert "BROKEN" in out and "max_bytes" in out and "host: held back" in out
     assert "raspberry-pi-4: released to gated/dist/raspberry-pi-4" in out
     assert "not measured" in out
-    assert max(map(len, out.splitlines()[:30])) <= 100
     assert (place / "dist" / "raspberry-pi-4" / "model.tflite").exists()
     assert not (place / "dist" / "host").exists()
     page = (place / ".edgeprune" / "r-report.html").read_text()
@@ -433,8 +435,12 @@ def test_the_same_call_gives_the_same_files(program: Program, folder: Path) -> N
             folder, "score", "model.keras", "--data", "d.npz", "--method", "gradient",
             "-o", f"{name}.npz",
         )  # fmt: skip
-        program.facts(folder, "plan", f"{name}.npz", "--sparsity", 0.9, "-o", f"{name}.json")
+        asked = ("plan", f"{name}.npz", "--sparsity", 0.9, "-o")
+        program.facts(folder, *asked, f"{name}-plan.json")
+        # Its masks go into the .npz of the same name, which here are the scores.
+        code, _, err = program(folder, *asked, f"{name}.json")
+        assert code == 2 and f"would replace the scores, {name}.npz" in err
     with np.load(folder / "a.npz") as a, np.load(folder / "b.npz") as b:
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
-    plans = [json.loads((folder / f"{name}.json").read_text())["digest"] for name in "ab"]
+    plans = [json.loads((folder / f"{name}-plan.json").read_text())["digest"] for name in "ab"]
     assert plans[0] == plans[1]

@@ -34,7 +34,9 @@ def test_facts_of_a_model() -> None:
     assert facts["parameters"] == model.count_params()
     assert "groups" not in facts and facts["free_groups"] == 1
     conv = next(row for row in facts["kernels"] if row["kernel"] == "conv/kernel")
-    assert conv["density"] == 0.25 and conv["prunable_channels"]
+    assert conv["density"] == 0.25 and conv["prunable_channels"] == "outputs only"
+    head = next(row for row in facts["kernels"] if row["kernel"] == "head/kernel")
+    assert head["prunable_channels"] == "inputs only"  # its own units are the model's output
     assert {row["layer"]: row["macs"] for row in facts["layers"]}["head"] == 720
     groups = {group["name"]: group for group in inspect_model(model, groups=True)["groups"]}
     assert groups["head"]["fixed"] == "model output" and groups["conv"]["fixed"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,6 +228,24 @@ def test_batch_statistics_are_taken_again_after_strip_when_asked(project: Path) 
 
     assert not np.array_equal(statistics("strip"), statistics("recover"))
     assert all(state.done for state in dry_run(recipe, sets=sets))
+
+
+def test_progress_says_what_is_trained_and_what_is_evaluated(project: Path) -> None:
+    told = Told()
+    sets = ['prune.score=["magnitude", "taylor"]', 'export.formats=["fp32"]', "prune.rounds=3"]
+    sets += ["finetune.epochs=1", "finetune.last_epochs=1", "gates.max_metric_drop=1"]
+    run(project / "edgeprune.toml", sets=sets, progress=told)
+    trained = [line for line in told.lines if "fine-tune" in line]
+    rehearsed = [f"rehearse {name}, round {turn}/2" for name in ("magnitude", "taylor")
+                 for turn in (1, 2)]  # fmt: skip
+    rounds = [f"round {turn}/3" for turn in (1, 2, 3)]
+    assert trained == [f"stage {of}: fine-tune" for of in (*rehearsed, *rounds, "after strip")]
+    evaluated = ["the original", "the original as fp32", "the pruned as fp32"]
+    place = told.lines.index("stage evaluate")
+    assert told.lines[place + 1 : place + 4] == [f"stage evaluate {what}" for what in evaluated]
+    # And the steps of training are still told from the rest.
+    timings = json.loads((project / ".edgeprune" / "timings.json").read_text())
+    assert all(timings[name]["growing"] for name in ("rehearse", "round-1", "recover"))
 
 
 def test_hold_keeps_a_cut_on_values_that_have_grown_again(project: Path) -> None:

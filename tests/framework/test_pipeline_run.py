@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,18 @@ def test_second_run_redoes_nothing_and_gives_the_same(built: tuple[Path, Result]
     states = dry_run(folder / "edgeprune.toml")
     assert all(state.done for state in states), [s for s in states if not s.done]
     stages = {p: p.stat().st_mtime_ns for p in (folder / ".edgeprune" / "stages").rglob("key.json")}
+    host = folder / "dist" / "host"
+    files = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in host.iterdir()}
     run(folder / "edgeprune.toml")
-    assert digests(folder / "dist" / "host") == before
+    assert digests(host) == before
+    # The manifest alone is new: make goes by its time.
+    again = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in host.iterdir()}
+    assert {file.name for file in files if files[file] != again[file]} == {"manifest.json"}
+    date = json.loads((host / "measurements.json").read_text())["date"]
+    measured = next((folder / ".edgeprune" / "stages" / "bench-host").glob("*/bench.json"))
+    assert date == json.loads(measured.read_text())["date"]
+    assert datetime.fromisoformat(date).utcoffset() == timedelta(0)
+    assert measured.stat().st_mtime - datetime.fromisoformat(date).timestamp() < 60
     assert stages == {p: p.stat().st_mtime_ns for p in stages}
 
 

@@ -232,6 +232,6 @@ def test_what_cannot_be_scored_is_refused():
         score_model(model, [(batches()[0][0],)], loss=LOSS)
     with pytest.raises(InputError, match="needs calibration data"):
         score_model(model, None, loss=LOSS)
-    with pytest.raises(DataError, match="does not fit labels"):
+    with pytest.raises(DataError, match="labels are class numbers"):
         score_model(model, batches(), loss="categorical_crossentropy")
     assert set(METHODS) == {"taylor", "gradient", "magnitude"}

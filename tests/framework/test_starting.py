@@ -150,7 +150,7 @@ def test_a_folder_with_train_and_test(tmp_path: Path) -> None:
         for name in ("cat", "dog"):
             folder = tmp_path / "set" / part / name
             folder.mkdir(parents=True)
-            for number in range(12):
+            for number in range(24 if part == "train" else 12):
                 pixels = random.integers(0, 256, (6, 6, 3)).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     model = keras.Sequential(
@@ -204,3 +204,68 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         starting_recipe(str(tmp_path / "m.keras"), str(tmp_path / "d.npz"), tmp_path / "e.toml")
     with pytest.raises(DataError, match="no such file"):
         starting_recipe(str(tmp_path / "m.keras"), str(tmp_path / "no.npz"), tmp_path / "e.toml")
+
+
+CASES = {
+    "x of one axis": (
+        {"x": lambda x: x.reshape(len(x), 16)},
+        r"is \(n, 16\).*reshape\(-1, 4, 4, 1",
+    ),
+    "no channels": ({"x": lambda x: x[..., 0]}, r"add a last axis"),
+    "NaN": ({"x": lambda x: np.where(x > 2, np.nan, x)}, "is nan at"),
+    "text": ({"y": lambda y: y.astype(str)}, "holds text"),
+    "a class below": ({"y": lambda y: y - 1}, "is -1 at"),
+    "a class above": ({"y": lambda y: y + 1}, "is 3 at"),
+    "half a class": ({"y": lambda y: y + 0.5}, "classes 0 … 2"),
+    "fewer labels": ({"y": lambda y: y[:-1]}, "they must agree"),
+    "nothing": ({"x": lambda x: x[:0], "y": lambda y: y[:0]}, "no example|too few"),
+    "twenty": ({"x": lambda x: x[:20], "y": lambda y: y[:20]}, "calibrate has .* 32 at least"),
+    "one-hot": ({"y": lambda y: np.eye(3)[y]}, "labels are one-hot; .*argmax"),
+}
+
+
+@pytest.mark.parametrize("parts", [("", ""), ("_train", "_test")], ids=["one set", "two sets"])
+@pytest.mark.parametrize("case", CASES)
+def test_data_that_a_run_would_refuse_is_refused(
+    tmp_path: Path, case: str, parts: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    save_model(model, "m.keras")
+    changes, said = CASES[case]
+    arrays = {}
+    for seed, part in enumerate(parts):
+        random = np.random.default_rng(seed)
+        x, y = random.normal(size=(300, 4, 4, 1)), np.arange(300) % 3
+        arrays[f"x{part}"] = changes.get("x", lambda x: x)(x)
+        arrays[f"y{part}"] = changes.get("y", lambda y: y)(y)
+    np.savez("d.npz", **arrays)
+    with pytest.raises(DataError, match=said) as caught:
+        starting_recipe("m.keras", "d.npz", Path("e.toml"))
+    text = str(caught.value)
+    assert "\n" not in text and str(tmp_path) not in text
+    assert case == "one-hot" or text.startswith("d.npz: ")
+
+
+def test_train_and_test_that_are_the_same_are_refused(tmp_path: Path) -> None:
+    save_model(net(), tmp_path / "m.keras")
+    x, y = data()
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(DataError, match="the same examples; evaluate needs examples of its own"):
+        starting_recipe(str(tmp_path / "m.keras"), str(tmp_path / "d.npz"), tmp_path / "e.toml")
+
+
+def test_bytes_are_tried_on_a_model_that_gives_logits_too(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 400)
+    x = (random.integers(0, 100, (400, 4)) + 150 * y[:, None]).astype(np.uint8)
+    np.savez(tmp_path / "d.npz", x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:])
+    model = net(None, 1)
+    model.layers[-1].set_weights([np.full((4, 1), 10 / 255), np.array([-20.0])])
+    recipe, start, *_ = started(tmp_path, model, tmp_path / "d.npz")
+    assert start.modules and recipe.data.train.scale == 1.0
+    assert any("tried on examples of train" in note for note in start.notes)

@@ -8,6 +8,7 @@ import pytest
 
 from edgeprune.errors import DataError, InputError
 from edgeprune.models import make_objective, make_task
+from edgeprune.scoring import score_model
 
 
 def classifier(classes: int = 3, **settings):
@@ -186,18 +187,89 @@ def test_labels_that_do_not_fit_are_named():
     task = make_task("categorical_crossentropy", "accuracy", model=model)
     x, y = data()
     with pytest.raises(DataError, match=r"'categorical_crossentropy' does not fit labels of shape"):
-        task.loss((y,), (model(x),))
+        task.loss((np.eye(4)[y],), (model(x),))
     with pytest.raises(DataError, match="labels"):
         task.evaluate(task.model_predict(model), [(x,)])
     with pytest.raises(DataError, match="no examples"):
         task.evaluate(task.model_predict(model), [])
 
 
-def test_chance_is_the_commonest_class_and_nothing_beats_a_number_by_nan():
+@pytest.mark.parametrize(
+    ("loss", "one_hot", "said"),
+    [
+        ("sparse_categorical_crossentropy", True, r"use 'categorical_crossentropy', or y\.argmax"),
+        ("categorical_crossentropy", False, r"use 'sparse_categorical_crossentropy', or .*, 3\)"),
+        ("mse", False, r"does not fit class-number labels and 3 outputs; use 'sparse_categor"),
+        ("kl_divergence", False, r"does not fit class-number labels and 3 outputs"),
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), True, "wants class numbers"),
+    ],
+)
+def test_labels_of_the_other_kind_are_refused_in_one_line(loss, one_hot, said):
+    model = classifier()
+    x, y = data(3)  # as many examples as classes: what broadcasts would give a number
+    labels = np.eye(3, dtype=np.float32)[y] if one_hot else y
+    task = make_task(loss, "accuracy", model=model)
+    with pytest.raises(DataError, match=said) as eager:
+        task.fits(task.model_predict(model), (x, labels))
+    with pytest.raises(DataError, match=said) as compiled:  # inside a tf.function
+        score_model(model, [(x, labels)], loss=loss)
+    with pytest.raises(DataError, match=said):
+        score_model(model, [(x, labels if one_hot else y[:, None])], loss=loss)
+    assert str(eager.value) == str(compiled.value) and "\n" not in str(eager.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "one_hot", "said"),
+    [
+        ("mean_squared_error", False, "does not fit class-number labels and 3 outputs; use 'accur"),
+        ("categorical_accuracy", False, "use 'sparse_categorical_accuracy'"),
+        ("RootMeanSquaredError", False, "does not fit class-number labels"),
+        ("sparse_categorical_accuracy", True, "use 'categorical_accuracy', or y.argmax"),
+        ("SparseTopKCategoricalAccuracy", True, "use 'top_k_categorical_accuracy'"),
+    ],
+)
+def test_a_metric_of_the_other_kind_is_refused_in_one_line(metric, one_hot, said):
+    model = classifier()
+    x, y = data(51)
+    task = make_task("crossentropy", metric, model=model)
+    with pytest.raises(DataError, match=said) as caught:
+        task.evaluate(task.model_predict(model), [(x, np.eye(3)[y] if one_hot else y)])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_only_tensorflow_refuses_is_one_line(tmp_path):
+    (tmp_path / "mine_loss.py").write_text(
+        "import keras\n"
+        "def squares(y, p):\n"
+        "    return keras.ops.mean((keras.ops.cast(y, 'float32') - p) ** 2, -1)\n"
+    )
+    model = classifier()
+    x, y = data(51)
+    task = make_task("mine_loss:squares", "mine_loss:squares", False, model=model, base=tmp_path)
+    for call in (
+        lambda: task.fits(task.model_predict(model), (x, y)),
+        lambda: score_model(model, [(x, y)], loss=task.loss),
+        lambda: task.evaluate(task.model_predict(model), [(x, y)]),
+    ):
+        with pytest.raises(InputError, match=r"does not fit labels|does not go through") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_an_accuracy_at_chance_is_told_where_there_are_enough_examples_to_tell():
     task = make_task("mse", "accuracy", model=classifier())
-    assert task.chance(np.array([0, 0, 1, 2])) == 0.5
-    assert task.chance(np.eye(3)[[0, 1, 1, 1]]) == 0.75
-    assert make_task("mse", "mae", model=classifier()).chance(np.array([0, 1])) is None
+    even = np.arange(300) % 3
+    assert task.at_chance(1 / 3, even) and task.at_chance(0.38, np.eye(3)[even])
+    assert not task.at_chance(0.5, even)
+    # A perfect model; one class; examples so few that even a perfect model could not be told.
+    assert not task.at_chance(1.0, even)
+    assert not task.at_chance(1.0, np.zeros(2, int))
+    assert not task.at_chance(0.5, np.array([0, 1]))
+    assert not make_task("mse", "mae", model=classifier()).at_chance(0.0, even)
+
+
+def test_anything_beats_nan():
+    task = make_task("mse", "accuracy", model=classifier())
     assert task.improves(0.6, 0.5)
     assert task.improves(0.1, float("nan"))
     assert not task.improves(float("nan"), None)

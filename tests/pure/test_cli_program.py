@@ -112,6 +112,9 @@ def test_the_verbs_and_their_options_are_the_contract() -> None:
         (["score", "m.keras", "--data", "d.npz"], "--out"),
         (["score", "m.keras", "--data", "d", "-o", "s", "--method", "tailor"], "tailor"),
         (["plan", "s.npz", "--sparsity", "much", "-o", "p.json"], "--sparsity"),
+        (["plan", "s.npz", "--sparsity", "95%", "-o", "p.json"], "95% is not a share between"),
+        (["plan", "s.npz", "--channels", "1.0", "-o", "p.json"], "such as 0.95"),
+        (["schema", "foo"], "'recipe|target': 'foo' is not one of"),
         (["export", "m.keras", "--format", "fp31", "-o", "f"], "fp31"),
         (["clean", "--quiett"], "--quiett"),
         (["targets", "lst"], "list"),
@@ -155,11 +158,10 @@ def test_clean_where_nothing_is(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert main(["clean", str(tmp_path / "absent.toml")]) == 2
     assert capfd.readouterr().err.count("\n") == 1
     assert main(["clean", str(tmp_path)]) == 0
-    assert "0 B freed" in capfd.readouterr().err
-    assert main(["clean", str(tmp_path), "-q"]) == 0
-    assert capfd.readouterr() == ("", "")
-    assert main(["-q", "clean", str(tmp_path)]) == 0
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == (f"{tmp_path}: 0 B freed\n", "")
+    for quiet in (["clean", str(tmp_path), "-q"], ["-q", "clean", str(tmp_path)]):
+        assert main(quiet) == 0
+        assert capfd.readouterr() == (f"{tmp_path}: 0 B freed\n", "")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,7 +297,8 @@ def test_report_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert "BROKEN" in text and "released to dist/host" in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
-    assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 0
+    assert main(["report", str(path), "-o", str(tmp_path / "r.html"), "-q"]) == 0
+    assert capfd.readouterr() == (f"{tmp_path / 'r.html'}: written\n", "")
     assert main(["report", str(path), "-o", str(tmp_path / "r.md"), "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"file": str(tmp_path / "r.md")}
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
@@ -306,8 +309,109 @@ def test_report_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     path.write_text('{"schema": 99}')
     assert main(["report", str(path)]) == 2
     assert "schema 99" in capfd.readouterr().err
-    assert main(["report", str(tmp_path / "absent.json")]) == 2
-    assert "No such file" in capfd.readouterr().err
+
+
+def test_a_report_of_no_result_is_the_same_wherever_it_should_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("absent.json", ".edgeprune/result.json"):
+        assert main(["report", name]) == 2
+        said = f"edgeprune: {name}: no such file; 'edgeprune run' writes one\n"
+        assert capfd.readouterr() == ("", said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "wrong", "right"),
+    [
+        ("score m.keras --data d.npz -o", "s.txt", ".npz"),
+        ("plan s.npz --sparsity 0.5 -o", "p.txt", ".json"),
+        ("zero m.keras --plan p.json -o", "z.tflite", ".keras"),
+        ("prune m.keras --data d.npz --sparsity 0.5 -o", "x.tflite", ".keras"),
+        ("prune m.keras --data d.npz --sparsity 0.5 -o x.h5 --plan", "p.npz", ".json"),
+        ("strip m.keras -o", "s.KERAS", ".h5"),
+        ("recover m.keras --data d.npz -o", "r", ".keras"),
+        ("export m.keras --format fp32 -o", "s.onnx", ".tflite"),
+        ("export m.keras --format onnx-fp32 --sparse -o", "s.tfl", ".onnx"),
+        ("report r.json -o", "r.pdf", ".md"),
+    ],
+)
+def test_where_a_result_goes_is_looked_at_before_all_else(
+    verb: str, wrong: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A wrong suffix is bad input, a place that cannot be written is not. Nothing that a verb
+    reads is there: it would be missed if it were looked for first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for place, code, word in (
+        (wrong, 2, right),
+        (f"/proc/x{right}", 1, "cannot write"),
+        (f"file/x{right}", 1, "file is a file"),
+    ):
+        assert main([*verb.split(), place]) == code
+        out, err = capfd.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert place in err and word in err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ("score m.keras --data d.npz -o s.npz", "m.keras"),
+        ("score there.keras --data d.npz -o s.npz", "d.npz"),
+        ("plan s.npz --sparsity 0.5 -o p.json", "s.npz"),
+        ("zero there.keras --plan p.json -o z.keras", "p.json"),
+        ("prune there.keras --data d.npz --sparsity 0.5 -o x.h5", "d.npz"),
+        ("strip m.keras -o new/x.keras", "m.keras"),
+        ("recover m.keras --data d.npz -o x.keras", "m.keras"),
+        ("export m.keras --format fp32 -o x.tflite", "m.keras"),
+        ("verify x.tflite --model there.keras --data d.npz", "x.tflite"),
+        ("inspect m.keras", "m.keras"),
+        ("init m.keras --data d.npz -o r.toml", "m.keras"),
+        ("init there.keras --data d.npz -o r.toml", "d.npz"),
+        ("init there.keras --data d.npz -o there.toml", "there.toml"),
+        ("run r.toml", "r.toml"),
+        ("run .", "edgeprune.toml"),
+    ],
+)
+def test_what_the_names_of_files_tell_is_said_before_a_framework_is_loaded(
+    arguments: str, missing: str, tmp_path: Path
+) -> None:
+    for name in ("there.keras", "there.toml"):
+        (tmp_path / name).touch()
+    code = f"""
+        import sys
+        from edgeprune.cli import main
+        code = main({arguments.split()!r})
+        print(code, [name for name in ("tensorflow", "keras") if name in sys.modules])
+    """
+    done = python(code, cwd=tmp_path)
+    replaced = missing == "there.toml"
+    assert done.stdout == f"{1 if replaced else 2} []\n", done.stderr
+    word = "is there already" if replaced else "no such "
+    assert done.stderr.startswith(f"edgeprune: {missing}") and word in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"there.keras", "there.toml"}
+
+
+def test_what_is_no_recipe_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04\xff\xfe")
+    assert main(["run", "model.keras"]) == 2
+    err = capfd.readouterr().err
+    assert "model.keras: no recipe" in err and "'edgeprune init" in err and err.count("\n") == 1
+    (tmp_path / "folder.toml").mkdir()
+    assert main(["targets", "check", "folder.toml"]) == 2
+    assert "folder.toml: a folder, and no profile" in capfd.readouterr().err
+    # A folder is as good as the recipe of the usual name in it.
+    (tmp_path / "folder.toml" / "edgeprune.toml").write_text("sparsty = 1")
+    assert main(["run", "folder.toml"]) == 2
+    assert "folder.toml/edgeprune.toml: unknown key 'sparsty'" in capfd.readouterr().err
 
 
 def test_no_color_and_color(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ def _plan() -> Plan:
     return Plan("d" * 64, (Cut("a", np.array([1, 4], np.int32)),), masks, {"sparsity": 0.5})
 
 
+def test_what_python_shows_of_them_is_one_short_line() -> None:
+    graph, plan = _graph(), _plan()
+    scores = Scores("taylor", "d" * 64, {"a/kernel": np.zeros((300, 400), np.float32)})
+    nouns = (graph, *graph.groups, *graph.groups[0].members, plan, *plan.cuts, *plan.masks, scores)
+    for noun in nouns:
+        assert "\n" not in repr(noun) and len(repr(noun)) < 100 and "array" not in repr(noun)
+    assert repr(scores) == "Scores('taylor', 120,000 weights of 1 kernels, model dddddddd)"
+    gone = sum(int((~mask.keep).sum()) for mask in plan.masks)
+    assert repr(plan) == (
+        f"Plan(2 channels of 1 groups, {gone} weights of 2 kernels, model dddddddd)"
+    )
+    assert repr(graph["b"]) == "Group('b', size 2, 0 members, fixed: model output)"
+
+
 def test_a_graph_answers_by_name() -> None:
     graph = _graph()
     assert "a" in graph and "c" not in graph and [group.name for group in graph.free] == ["a"]

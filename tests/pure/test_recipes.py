@@ -218,7 +218,7 @@ def test_no_recipe_and_no_text(folder: Path) -> None:
     (folder / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(RecipeError, match="not UTF-8"):
         Recipe.load(folder / "bytes.toml")
-    with pytest.raises(RecipeError, match="cannot read"):
+    with pytest.raises(RecipeError, match="a folder, and no recipe"):
         Recipe.load(folder)
 
 

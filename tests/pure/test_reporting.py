@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from reporting_fixture import realistic
 
 from edgeprune.measurements import Measurement
 from edgeprune.reporting import html, markdown, numbers
+from edgeprune.reporting.plots import rounds_plot
 from edgeprune.reporting.tables import endings, gains, gate_table, headline, remarks, row_tables
-from edgeprune.results import LayerChange, Result, Row
+from edgeprune.results import LayerChange, Result, Round, Row
 
 
 class Page(HTMLParser):
@@ -239,3 +241,31 @@ def test_headlines_and_endings() -> None:
 )
 def test_numbers_as_people_read_them(made: str, told: str) -> None:
     assert made == told
+
+
+def test_places_are_those_of_the_recipe_s_folder() -> None:
+    result = replace(
+        realistic(),
+        released={"host": "/home/somebody/project/dist/host"},
+        facts={"output": "dist"},
+    )
+    for text in (html(result), markdown(result)):
+        assert "/home/somebody" not in text and "dist/host" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [(2, [1, 2]), (4, [1, 2, 3, 4]), (7, [1, 3, 5, 7]), (12, [2, 4, 6, 8, 10, 12])],
+)
+def test_rounds_are_named_apart_however_close_their_sparsities_are(
+    count: int, named: list[int]
+) -> None:
+    rounds = tuple(Round(place + 1, 0.8 - 0.001 * (count - place), 0.9) for place in range(count))
+    svg = rounds_plot(replace(realistic(), rounds=rounds))
+    spots = {
+        int(text): float(x)
+        for x, text in re.findall(r"<text [^>]*translate\(([\d.]+) [^>]*>(\d+)</text>", svg)
+    }
+    assert sorted(spots) == named
+    places = [spots[number] for number in named]
+    assert min(b - a for a, b in itertools.pairwise(places)) > 35  # points; "79.6 %" has 34
