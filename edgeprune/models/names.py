@@ -100,6 +100,8 @@ def _inside(layer: Any) -> list[tuple[str, Any]]:
     """The layers directly inside ``layer``: by layer name in a model, by attribute elsewhere."""
     if isinstance(layer, Functional | keras.Sequential):
         return [(sub.name, sub) for sub in layer.layers]
+    if not getattr(layer, "_layers", True):
+        return []  # Keras tracks the layers in attributes, lists and dicts here: it has none
     places = []
     for attribute, value in vars(layer).items():
         if attribute.startswith(_BOOKKEEPING):

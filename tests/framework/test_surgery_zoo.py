@@ -57,7 +57,9 @@ def test_groups_are_those_written_by_hand(make: Any) -> None:
 
 
 @NETS
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 12))]
+)
 def test_a_cut_is_silence(make: Any, seed: int) -> None:
     with float64():
         model = make()
