@@ -10,7 +10,7 @@ RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pure nightly lint format release lock \
-	test-lowest bench bench-fashion wheel clean
+	test-lowest bench bench-fashion bench-mltk wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ bench-fashion: setup ## the demo's three roads on Fashion-MNIST
 
 release: setup ## make release RECIPE=edgeprune.toml TARGET=raspberry-pi-4
 	$(BIN)/edgeprune run $(RECIPE) $(addprefix --target ,$(TARGET))
+
+bench-mltk: setup ## which of 17 models of Keras 2 open, and how exactly
+	$(BIN)/python -m benchmarks.mltk
 
 wheel: setup ## the wheel, in dist/
 	$(BIN)/python -m build --no-isolation --wheel
