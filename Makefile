@@ -10,7 +10,7 @@ RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pure nightly lint format release lock \
-	test-lowest bench bench-fashion coverage wheel clean
+	test-lowest bench bench-fashion bench-mltk coverage wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ coverage: setup ## docs/coverage.md: what is followed of keras.applications (hal
 
 release: setup ## make release RECIPE=edgeprune.toml TARGET=raspberry-pi-4
 	$(BIN)/edgeprune run $(RECIPE) $(addprefix --target ,$(TARGET))
+
+bench-mltk: setup ## which of 17 models of Keras 2 open, and how exactly
+	$(BIN)/python -m benchmarks.mltk
 
 wheel: setup ## the wheel, in dist/
 	$(BIN)/python -m build --no-isolation --wheel

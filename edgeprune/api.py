@@ -26,20 +26,22 @@ if TYPE_CHECKING:
 
 
 def load(path: Path | str, *, trust: bool = False) -> Any:
-    """Open a ``.keras`` or ``.h5`` file.
+    """Open a ``.keras`` or ``.h5`` file, or a SavedModel with layers; files of Keras 2 too.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a SavedModel.
         trust: load Lambda layers, which run code from the file.
 
-    Raises:
-        ModelError: not a model, a custom layer that is not registered, weights with NaN or Inf.
-    """
-    from edgeprune.models import check_values, load_model
+    Returns:
+        A plain Keras 3 model; what Keras 2 wrote is carried over and compared with its source.
 
-    model = load_model(path, trust=trust)
-    check_values(model, str(path))
-    return model
+    Raises:
+        ModelError: not a model, a custom layer that is not registered, weights with NaN or Inf, a
+            layer of Keras 2 that does something else in Keras 3.
+    """
+    from edgeprune.importing import open_model
+
+    return open_model(path, trust=trust).model
 
 
 def trace(model: Any) -> Graph:

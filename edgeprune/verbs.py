@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import ArtifactError, DataError, InputError, ModelError, OutputError
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.importing import Imported
 
 Facts = dict[str, Any]
 
@@ -53,7 +56,7 @@ class Source:
     """What most verbs begin with.
 
     Attributes:
-        model: a ``.keras`` or ``.h5`` file.
+        model: a ``.keras`` or ``.h5`` file, or a SavedModel with layers.
         data: an ``.npz``, a folder of images, a saved ``tf.data``, or ``module:function``.
         loss, metric: names of Keras or ``module:function``; ``None`` takes the compiled ones.
         trust: load Lambda layers.
@@ -86,13 +89,19 @@ class Source:
         Raises:
             ModelError: it cannot be read or used.
         """
-        from edgeprune.models import check_values, load_model
+        return self.imported().model
+
+    def imported(self) -> Imported:
+        """The model, and what was done where Keras 2 wrote it.
+
+        Raises:
+            ModelError: it cannot be read or used.
+        """
+        from edgeprune.importing import open_model
         from edgeprune.models.engine import set_up
 
         set_up(self.threads)
-        model = load_model(self.model, trust=self.trust)
-        check_values(model, str(self.model))
-        return model
+        return open_model(self.model, trust=self.trust)
 
     def fed(self, role: str, model: Any) -> Any:
         """The data, opened for ``role`` and checked against the model.
@@ -379,7 +388,9 @@ def inspect_path(source: Source, *, groups: bool = False) -> Facts:
         if groups:
             raise InputError(f"{path}: groups are a model's; an exported file has none")
         return dict(inspect_file(path))
-    return dict(inspect_model(source.opened(), groups=groups))
+    opened = source.imported()
+    facts = dict(inspect_model(opened.model, groups=groups))
+    return {**facts, "imported": list(opened.notes)} if opened.notes else facts
 
 
 def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:

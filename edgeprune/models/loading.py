@@ -28,7 +28,9 @@ def load_model(path: Path | str, *, trust: bool = False) -> Any:
             is not registered, a Lambda without ``trust``, or a weight that is NaN or infinite.
     """
     path = Path(path)
-    _check_file(path)
+    version = file_version(path)
+    if is_keras_2(version):
+        raise ModelError(f"{path}: written by Keras {version}; open it with edgeprune.load")
     short = {} if path.suffix == ".keras" else _short_names()
     try:
         model = keras.models.load_model(path, custom_objects=short, safe_mode=not trust)
@@ -94,24 +96,27 @@ def _short_names() -> dict[str, Any]:
     return {name: keras.losses.get(name) for each in names for name in (each, each.upper())}
 
 
-def _check_file(path: Path) -> None:
+def file_version(path: Path) -> str | None:
+    """The version of Keras that wrote a ``.keras`` or ``.h5`` file; ``None`` where it does not say.
+
+    Raises:
+        ModelError: no such file, another kind of file, truncated or damaged.
+    """
     if path.is_dir():
-        raise ModelError(
-            f"{path}: a directory; Keras 3 cannot read a SavedModel back: give a .keras or .h5 file"
-        )
+        raise ModelError(f"{path}: a directory; give a .keras or .h5 file")
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     if path.suffix == ".keras":
-        version = _zip_version(path)
-    elif path.suffix in (".h5", ".hdf5"):
-        version = _hdf5_version(path)
-    else:
-        raise ModelError(f"{path}: a model file ends in .keras or .h5")
-    if version is not None and version.split(".")[0] in ("1", "2"):
-        raise ModelError(
-            f"{path}: written by Keras {version}; this version reads Keras 3 files, "
-            "Keras 2 comes with a later one"
-        )
+        # Until 2.11, Keras wrote HDF5 under this name too.
+        return _hdf5_version(path) if h5py.is_hdf5(path) else _zip_version(path)
+    if path.suffix in (".h5", ".hdf5"):
+        return _hdf5_version(path)
+    raise ModelError(f"{path}: a model file ends in .keras or .h5")
+
+
+def is_keras_2(version: str | None) -> bool:
+    """Whether what Keras of this version wrote needs Keras 2 to be read."""
+    return version is not None and version.split(".")[0] in ("1", "2")
 
 
 def _zip_version(path: Path) -> str | None:

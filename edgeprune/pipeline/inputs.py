@@ -62,6 +62,7 @@ class Inputs:
         self.trust_model = trust_model or recipe.model.trust
         self._workspace = workspace
         self._record = record or Record(workspace)
+        self._model_notes: tuple[str, ...] = ()
 
     def anew(self) -> Inputs:
         """The same with nothing opened, and all that is known."""
@@ -156,7 +157,8 @@ class Inputs:
             ModelError: it cannot be read or used.
             InputsChanged: a ``module:function`` returned another one than in its last run.
         """
-        from edgeprune.models import build_model, check_values, load_model
+        from edgeprune.importing import open_model
+        from edgeprune.models import build_model, check_values
         from edgeprune.models.engine import set_up
 
         set_up(self.recipe.threads, self.recipe.device)
@@ -164,13 +166,19 @@ class Inputs:
         if is_function(path):
             model = build_model(path, self.recipe.base)
         else:
-            model = load_model(self.recipe.resolve(path), trust=self.trust_model)
+            opened = open_model(self.recipe.resolve(path), trust=self.trust_model)
+            model, self._model_notes = opened.model, opened.notes
         check_values(model, path)
         if not getattr(model, "built", False) or not model.inputs:
             raise ModelError(f"{path}: the model has no inputs yet; build it before saving it")
         if is_function(path):
             self._check_returned_model(model)
         return model
+
+    @property
+    def model_notes(self) -> tuple[str, ...]:
+        """What was done to the original where Keras 2 wrote it."""
+        return self._model_notes if self.model is not None else ()
 
     @functools.cached_property
     def roles(self) -> Any:

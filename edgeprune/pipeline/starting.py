@@ -70,7 +70,8 @@ def starting_recipe(
     """A recipe for a trained model and its data.
 
     Args:
-        model: ``.keras``, ``.h5`` (from the working directory), or ``module:function``.
+        model: ``.keras``, ``.h5`` or the folder of a SavedModel (from the working directory), or
+            ``module:function``.
         data: an ``.npz`` with ``x_train``, ``y_train``, ``x_test``, ``y_test``, or with one set of
             examples, of which a fifth is put aside by seed in a new file; a folder with ``train``
             and ``test``; ``module:train`` where the module has ``test`` or ``evaluate`` too.
@@ -85,13 +86,15 @@ def starting_recipe(
             a run of the recipe would refuse before it trains.
         TrainingError: the metric of the model is no finite number.
     """
-    from edgeprune.models import build_model, check_values, load_model
+    from edgeprune.importing import Imported, open_model
+    from edgeprune.models import build_model, check_values
 
     base = out.resolve().parent
     if is_function(model):
-        loaded = build_model(model, base)
+        opened = Imported(build_model(model, base))
     else:
-        loaded = load_model(Path(model), trust=trust)
+        opened = open_model(Path(model), trust=trust)
+    loaded = opened.model
     check_values(loaded, model)
     split = divided(data, base, loaded)
     looked = Looked(loaded, split, base, loss, metric, f"{_word(out.stem)}_task")
@@ -99,7 +102,7 @@ def starting_recipe(
     made = looked.made(given, modules)
     scale, scale_note = looked.scale(made)
     sources = split.with_scale(scale)
-    notes = [*split.notes, *task_notes, *([scale_note] if scale_note else [])]
+    notes = [*opened.notes, *split.notes, *task_notes, *([scale_note] if scale_note else [])]
     calibration = "calibrate: split by seed from train (never from evaluate)"
     path = model if is_function(model) else relative(Path(model), base)
     text = _TEXT.format(

@@ -79,7 +79,7 @@ class Work:
             roles.validation,
             scaled=self.recipe.data.train.scale is not None,
         )
-        notes = [*roles.notes, *found.notes]
+        notes = [*self.inputs.model_notes, *roles.notes, *found.notes]
         for note in notes:
             self.progress.say(f"note: {note}")
         facts = {

@@ -89,22 +89,22 @@ def test_damaged_inside(model: Any, tmp_path: Path) -> None:
 
 def test_other_kinds_of_files(model: Any, tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
-    refused(tmp_path / "saved", "SavedModel")
+    refused(tmp_path / "saved", "directory")
     (tmp_path / "m.pb").write_bytes(b"x")
     refused(tmp_path / "m.pb", ".keras or .h5")
     model.save_weights(tmp_path / "only.weights.h5")
     refused(tmp_path / "only.weights.h5", "weights without a model")
 
 
-def test_files_of_keras_2_come_with_a_later_version(model: Any, tmp_path: Path) -> None:
+def test_the_loader_of_keras_3_says_who_reads_keras_2(model: Any, tmp_path: Path) -> None:
     save_model(model, tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "a") as file:
         file.attrs["keras_version"] = "2.15.0"
-    refused(tmp_path / "m.h5", "Keras 2.15.0", "later")
+    refused(tmp_path / "m.h5", "Keras 2.15.0", "edgeprune.load")
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("metadata.json", json.dumps({"keras_version": "2.13.1"}))
-    refused(tmp_path / "m.keras", "Keras 2.13.1", "later")
+    refused(tmp_path / "m.keras", "Keras 2.13.1", "edgeprune.load")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
