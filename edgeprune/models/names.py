@@ -8,6 +8,7 @@ stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from edgeprune.scores import Kind
 
 _BOOKKEEPING = ("_layers", "_tracker", "_functional", "_inbound_nodes", "_self_", "_unconditional_")
 """Attributes in which Keras and TensorFlow hold a layer's parts a second time."""
+_AUTOMATIC = re.compile(r"variable(_\d+)?")
+"""A weight that got no name: Keras numbers it by what the process made before."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def _weights(model: Any) -> Iterator[tuple[str, Any, Any]]:
             if id(weight) in inner or id(weight) in seen:
                 continue
             seen.add(id(weight))
-            name = _unused(f"{path}/{weight.name}" if path else weight.name, names)
+            own = "variable" if _AUTOMATIC.fullmatch(weight.name) else weight.name
+            name = _unused(f"{path}/{own}" if path else own, names)
             names.add(name)
             yield name, weight, layer
 

@@ -133,9 +133,8 @@ class _Tracer:
         self.flows.update(zip(step.node.outputs, step.flows, strict=True))
 
     def _own(self, layer: Any) -> dict[str, str]:
-        weights = getattr(layer, "weights", ())
-        if not getattr(layer, "_layers", None):
-            return {weight.name: self._weights[id(weight)] for weight in weights}
+        if not isinstance(layer, keras.Layer):
+            return {}
         inside = {**named_weights(layer), **named_states(layer)}
         return {inner: self._weights[id(weight)] for inner, weight in inside.items()}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.applications.convnext import LayerScale
 
 from edgeprune.models import (
     architecture_digest,
@@ -17,7 +18,7 @@ from edgeprune.models import (
     values_digest,
 )
 from edgeprune.plans import Plan
-from edgeprune.surgery import strip, zero
+from edgeprune.surgery import strip, trace, zero
 
 L = keras.layers
 
@@ -94,3 +95,17 @@ def test_a_clone_is_another_model_with_the_same_state() -> None:
     assert not other.get_layer("a").trainable
     other.get_layer("a").kernel.assign(np.zeros((4, 3)))
     assert np.asarray(model.get_layer("a").kernel).any()
+
+
+def test_a_weight_without_a_name_is_called_the_same_in_a_copy() -> None:
+    """Keras numbers it by what the process made before; ConvNeXt's scale is one."""
+    i = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(4, 1, name="conv")(i)
+    scale = LayerScale(0.5, 4, name="scale")
+    model = keras.Model(i, keras.layers.Conv2D(2, 1, name="out")(scale(x)))
+    assert "scale/variable" in named_weights(model)
+    copy = clone(model)
+    assert list(named_weights(copy)) == list(named_weights(model))
+    assert ("scale/variable", 0) in {
+        (member.weight, member.axis) for member in trace(model)["conv"].members
+    }

@@ -54,14 +54,15 @@ class PReLURule(Rule):
 
 
 class LayerScaleRule(Rule):
-    """ConvNeXt's gamma on each channel, which makes it again (https://arxiv.org/abs/2103.17239)."""
+    """ConvNeXt's gamma on each channel, which makes it again (https://arxiv.org/abs/2103.17239);
+    Keras gives that weight no name."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        parts = weighed(call.layer.gamma.name, 0, inputs[0][-1], "makes")
+        parts = weighed("variable", 0, inputs[0][-1], "makes")
         return Sent((inputs[0],), tuple(parts))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        gamma = weights[call.layer.gamma.name]
+        gamma = weights["variable"]
         return product(values[0], on_axis(gamma, -1, len(call.out_shapes[0])))
 
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
