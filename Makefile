@@ -10,7 +10,7 @@ RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pure nightly lint format release lock \
-	test-lowest bench bench-fashion bench-mltk coverage wheel clean
+	test-lowest bench bench-fashion bench-mltk bench-surgery coverage wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ bench: setup ## the claims of speed, asserted (x86-64)
 
 bench-fashion: setup ## the demo's three roads on Fashion-MNIST
 	$(BIN)/python -m benchmarks.fashion
+
+bench-surgery: setup ## what trace, zero and strip cost beside Keras' own clone
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.surgery
 
 coverage: setup ## docs/coverage.md: what is followed of keras.applications (half an hour)
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.coverage --write
