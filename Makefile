@@ -13,7 +13,7 @@ RECIPE ?= edgeprune.toml
 	test-lowest bench bench-fashion bench-mltk bench-surgery coverage wheel clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## the environment in .venv, from the lock file
 
