@@ -57,7 +57,6 @@ class _Carrier:
 
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call
-        kept = [[self._kept(lanes) for lanes in flow] for flow in inputs]
         biases = self._fold(step)
         self._slice(step)
         weights = {**step.weights, **biases}
@@ -76,6 +75,7 @@ class _Carrier:
         if changed or biases:
             self._configs[step.name] = (step, after, bool(biases))
         if changed and step.rule is not None:
+            kept = [[self._kept(lanes) for lanes in flow] for flow in inputs]
             instead = step.rule.instead(call, after, kept)
             if instead is not None:
                 self._calls[id(call.outputs[0])] = instead

@@ -134,7 +134,7 @@ class Decision:
         rule = step.rule
         assert rule is not None
         kernel = self.weights[step.weights[part.weight]]
-        axes = tuple({made.axis: None for made in makers(step, part)})
+        axes = made_axes(step, part)
         moved = np.moveaxis(kernel, part.axis, 0)
         # moveaxis pushed the axes before the one that reads back by one.
         others = tuple(
@@ -222,15 +222,12 @@ class Decision:
         return bound & self._read_by_the_living(read)
 
     def _live_columns(self, read: Read) -> Bools:
-        made = makers(read.step, read.part)
-        axes = sorted({part.axis for part in made})
-        kernel = self.weights[read.step.weights[read.part.weight]]
-        live: Bools = np.ones([kernel.shape[axis] for axis in axes], bool)
-        for part in made:
-            along = [1] * len(axes)
-            along[axes.index(part.axis)] = -1
-            live &= self._alive[part.ids].reshape(along)
-        return live.reshape(-1)
+        """Which columns of what a read touches some channel that lives is made by."""
+        live: Bools = np.ones(1, bool)
+        for lanes in made_axes(read.step, read.part).values():
+            alive = np.logical_and.reduce([self._alive[ids] for ids in lanes])
+            live = np.logical_and.outer(live, alive).reshape(-1)
+        return live
 
     def _stand(self, place: int, origin: Origin) -> None:
         """How what is left of a group stands, where some of it is dead."""

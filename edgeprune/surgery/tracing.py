@@ -101,9 +101,10 @@ class _Tracer:
         self.flows: dict[int, Flow] = {}
         self.steps: list[Step] = []
         self._layers = {id(layer): name for name, layer in named_layers(model).items()}
-        named = {**named_weights(model), **named_states(model)}
+        weights = named_weights(model)
+        named = {**weights, **named_states(model)}
         self._weights = {id(weight): name for name, weight in named.items()}
-        self._shapes = {name: tuple(value.shape) for name, value in named_weights(model).items()}
+        self._shapes = {name: tuple(value.shape) for name, value in weights.items()}
         self._lanes: dict[tuple[str, int], tuple[Ids, ...]] = {}
 
     def follow(self, node: Node) -> None:

@@ -104,12 +104,7 @@ class DepthwiseRule(Rule):
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
-        if call.in_shapes[0][-1] == 1:
-            made: tuple[Ids, ...] = (book.fresh(layer.depth_multiplier),)
-            parts = weighed("kernel", layer.rank + 1, made, "makes")
-        else:
-            made = tuple(np.repeat(ids, layer.depth_multiplier) for ids in inputs[0][-1])
-            parts = weighed("kernel", layer.rank, inputs[0][-1], "makes")
+        made, parts = self._made(call, inputs[0][-1], book)
         if layer.use_bias:
             parts += weighed("bias", 0, made, "makes")
         flow = (*_spatial(call, inputs[0], book), made)
@@ -117,11 +112,25 @@ class DepthwiseRule(Rule):
         return Sent((flow,), tuple(parts))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        kernel = weights["kernel"]
-        made = _by_depth(call, kernel, values[0])
+        made = _by_depth(call, self._kernel(call, weights), values[0])
         if "bias" in weights:
             made = made + weights["bias"]
         return activated(call.layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+
+    def _made(
+        self, call: Call, lanes: Sequence[Ids], book: Book
+    ) -> tuple[tuple[Ids, ...], list[Part]]:
+        """The lanes that come out, and the parts of the kernel."""
+        layer = call.layer
+        if call.in_shapes[0][-1] == 1:
+            fresh = (book.fresh(layer.depth_multiplier),)
+            return fresh, weighed("kernel", layer.rank + 1, fresh, "makes")
+        made = tuple(np.repeat(ids, layer.depth_multiplier) for ids in lanes)
+        return made, weighed("kernel", layer.rank, lanes, "makes")
+
+    def _kernel(self, call: Call, weights: Weights) -> Values:
+        """The kernel as (taps…, input, multiplier)."""
+        return weights["kernel"]
 
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         if call.in_shapes[0][-1] == 1:
@@ -129,7 +138,7 @@ class DepthwiseRule(Rule):
         return config
 
 
-class GroupedRule(Rule):
+class GroupedRule(DepthwiseRule):
     """A convolution with as many groups as input channels: kernel (taps…, 1, filter), each channel
     passes and comes out filters / groups times, as in a depthwise one."""
 
@@ -138,24 +147,16 @@ class GroupedRule(Rule):
             return "grouped convolutions are not followed yet"
         return super().refusal(call)
 
-    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+    def _made(
+        self, call: Call, lanes: Sequence[Ids], book: Book
+    ) -> tuple[tuple[Ids, ...], list[Part]]:
         layer = call.layer
-        made = tuple(np.repeat(ids, layer.filters // layer.groups) for ids in inputs[0][-1])
-        parts = weighed("kernel", layer.rank + 1, made, "makes")
-        if layer.use_bias:
-            parts += weighed("bias", 0, made, "makes")
-        flow = (*_spatial(call, inputs[0], book), made)
-        hold_mixed(layer.activation, flow, book)
-        return Sent((flow,), tuple(parts))
+        made = tuple(np.repeat(ids, layer.filters // layer.groups) for ids in lanes)
+        return made, weighed("kernel", layer.rank + 1, made, "makes")
 
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        layer = call.layer
+    def _kernel(self, call: Call, weights: Weights) -> Values:
         kernel = weights["kernel"]
-        taps = kernel.shape[: layer.rank]
-        made = _by_depth(call, kernel.reshape(*taps, layer.groups, -1), values[0])
-        if "bias" in weights:
-            made = made + weights["bias"]
-        return activated(layer.activation, on_axis(made, -1, len(call.out_shapes[0])))
+        return kernel.reshape(*kernel.shape[: call.layer.rank], call.layer.groups, -1)
 
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         return {**config, "groups": after.inputs[0][-1], "filters": after.outputs[0][-1]}

@@ -21,6 +21,7 @@ from edgeprune.surgery.flows import (
     joined_axis,
     product,
     sizes,
+    unknown,
 )
 from edgeprune.surgery.rules.base import Rule, Weights
 
@@ -99,7 +100,7 @@ class ConcatenateRule(Rule):
         rows = []
         for value, shape in zip(values, call.in_shapes, strict=True):
             if shape[axis] is None:
-                return np.full((1,) * len(shape), np.nan)
+                return unknown(len(shape))
             full = list(others)
             full.insert(axis, shape[axis])
             rows.append(np.broadcast_to(value, full))

@@ -17,7 +17,7 @@ from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import After, Array, Book, Flow, Ids, Sent, Values, Wall, joined
 from edgeprune.surgery.rules.base import Opaque, Rule, Weights
 from edgeprune.surgery.rules.joins import ConcatenateRule
-from edgeprune.surgery.rules.shapes import ReshapeRule
+from edgeprune.surgery.rules.shapes import ReshapeRule, renewed
 
 Kept = Sequence[Sequence[Array | None]]
 
@@ -28,11 +28,7 @@ class ReshapeOperation(ReshapeRule):
     def instead(self, call: Call, after: After, kept: Kept) -> Callable[..., Any]:
         given = call.layer.newshape
         given = [given] if isinstance(given, int) else list(given)
-        lengths = [None, *after.outputs[0]]
-        target = [
-            old if old in (-1, None) or new is None else new
-            for old, new in zip(given, lengths, strict=True)
-        ]
+        target = renewed(given, (None, *after.outputs[0]))
         return lambda x: keras.ops.reshape(x, target)
 
 

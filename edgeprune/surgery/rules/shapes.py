@@ -62,7 +62,7 @@ class PaddingRule(Rule):
         return tuple(np.pad(ids, (before, after), constant_values=NOWHERE) for ids in lanes)
 
 
-class CroppingRule(Rule):
+class CroppingRule(PoolingRule):
     """The border leaves; what is left are the same channels."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
@@ -71,10 +71,6 @@ class CroppingRule(Rule):
             before, after = margins(call.layer.cropping, axis)
             flow[axis] = tuple(ids[before : ids.size - after] for ids in flow[axis])
         return Sent((tuple(flow),))
-
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        lane = lane_of(values[0], -1, values[0].shape[-1])
-        return on_axis(lane, -1, len(call.out_shapes[0]))
 
 
 class UpSamplingRule(PoolingRule):
@@ -106,16 +102,16 @@ class ReshapeRule(Rule):
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         if "target_shape" not in config:
             return config
-        # One axis may stay open (-1); the others are said in full.
-        target = [int(length) for length in config["target_shape"]]
-        lengths = after.outputs[0]
-        return {
-            **config,
-            "target_shape": tuple(
-                old if old == -1 or new is None else new
-                for old, new in zip(target, lengths, strict=True)
-            ),
-        }
+        return {**config, "target_shape": renewed(config["target_shape"], after.outputs[0])}
+
+
+def renewed(target: Sequence[int | None], lengths: Shape) -> tuple[int | None, ...]:
+    """A reshape's target for other lengths: an axis that is open (-1) stays so, the others are
+    said in full."""
+    return tuple(
+        old if old in (-1, None) or new is None else new
+        for old, new in zip(target, lengths, strict=True)
+    )
 
 
 class PermuteRule(Rule):
