@@ -7,7 +7,7 @@ its channels does. An axis without lanes keeps its length.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -132,6 +132,13 @@ def replaced(flow: Flow, axis: int, lanes: Sequence[Ids]) -> Flow:
     changed = list(flow)
     changed[axis] = tuple(lanes)
     return tuple(changed)
+
+
+def held(axes: Iterable[tuple[Ids, ...]], reason: str, book: Book) -> None:
+    """Every channel on these axes keeps its size."""
+    for lanes in axes:
+        for ids in lanes:
+            book.fix(ids, reason)
 
 
 def joined(flows: Sequence[Flow], shapes: Sequence[Shape], book: Book) -> Flow:

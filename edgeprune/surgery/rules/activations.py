@@ -7,7 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeprune.surgery.flows import Book, Flow, Values
+from edgeprune.surgery.flows import (
+    Book,
+    Flow,
+    Values,
+    held,
+)
 
 ELEMENTWISE = (
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid",
@@ -37,9 +42,7 @@ def hold_mixed(function: Any, flow: Flow, book: Book) -> None:
     if reason is None:
         return
     known = any(function is getattr(keras.activations, name, None) for name in MIXING)
-    for lanes in flow[-1:] if known else flow:
-        for ids in lanes:
-            book.fix(ids, reason)
+    held(flow[-1:] if known else flow, reason, book)
 
 
 def applied(function: Any, values: Values) -> Values:

@@ -8,7 +8,11 @@ from typing import Any
 import keras
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import Book, Flow
+from edgeprune.surgery.flows import (
+    Book,
+    Flow,
+    held,
+)
 
 _ORDER = ("query", "value", "key")
 _MASKS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
@@ -49,9 +53,7 @@ def passed(call: Call, inputs: Sequence[Flow], book: Book) -> Flow:
     masks = [flow for flow, one in zip(inputs, call.inputs, strict=True) if id(one) not in seen]
     attended = [inputs[place][:-1] for place in (key, value)]
     for flow in (*masks, *attended, *([] if alone else [inputs[query][:-1]])):
-        for lanes in flow:
-            for ids in lanes:
-                book.fix(ids, f"{call.layer.name} attends over them")
+        held(flow, f"{call.layer.name} attends over them", book)
     return inputs[query][:-1]
 
 

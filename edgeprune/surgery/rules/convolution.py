@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import After, Book, Flow, Ids, Part, Sent, Values, lane_of, on_axis
+from edgeprune.surgery.flows import (
+    After,
+    Book,
+    Flow,
+    Ids,
+    Part,
+    Sent,
+    Values,
+    bare,
+    held,
+    lane_of,
+    on_axis,
+)
 from edgeprune.surgery.rules.activations import activated, hold_mixed
 from edgeprune.surgery.rules.base import Rule, Weights, made_on_last, multiplied, weighed
 
@@ -35,10 +47,10 @@ def _spatial(call: Call, flow: Flow, book: Book) -> Flow:
     """Lanes of the spatial axes: they pass where each position is computed by itself."""
     layer = call.layer
     alone = set(layer.kernel_size) == {1} and set(layer.strides) == {1}
-    for lanes in () if alone else flow[:-1]:
-        for ids in lanes:
-            book.fix(ids, f"{layer.name} convolves over them")
-    return flow[:-1] if alone else ((),) * (len(flow) - 1)
+    if alone:
+        return flow[:-1]
+    held(flow[:-1], f"{layer.name} convolves over them", book)
+    return bare(len(flow) - 1)
 
 
 class ConvolutionRule(Rule):

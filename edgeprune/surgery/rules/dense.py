@@ -15,6 +15,7 @@ from edgeprune.surgery.flows import (
     Part,
     Sent,
     Values,
+    held,
     lane_of,
     laned,
     on_axis,
@@ -54,8 +55,7 @@ class EmbeddingRule(Rule):
     """Table (word, width): axis 1 makes; the words are no channels."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        for ids in (ids for lanes in inputs[0] for ids in lanes):
-            book.fix(ids, f"{call.layer.name} looks them up")
+        held(inputs[0], f"{call.layer.name} looks them up", book)
         made = book.fresh(call.layer.output_dim)
         flow = laned(len(call.out_shapes[0]), -1, made)
         return Sent((flow,), (Part("embeddings", 1, made, "makes"),))

@@ -11,7 +11,13 @@ import keras
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import Book, Flow, Sent, Values
+from edgeprune.surgery.flows import (
+    Book,
+    Flow,
+    Sent,
+    Values,
+    held,
+)
 from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.walking import TimeIn, TimeOut
 
@@ -22,8 +28,8 @@ class TimeInRule(Rule):
     many = True
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        for ids in (ids for mask in inputs[1:] for lanes in mask for ids in lanes):
-            book.fix(ids, "they mask time steps")
+        for mask in inputs[1:]:
+            held(mask, "they mask time steps", book)
         return Sent((inputs[0][1:],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import Book, Flow, Sent, Values, lane_of, on_axis
+from edgeprune.surgery.flows import (
+    Book,
+    Flow,
+    Sent,
+    Values,
+    held,
+    lane_of,
+    on_axis,
+)
 from edgeprune.surgery.rules.activations import applied
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 
@@ -48,9 +56,7 @@ class RescalingRule(Rule):
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
-            for lanes in inputs[0]:
-                for ids in lanes:
-                    book.fix(ids, f"{call.layer.name} holds one scale a channel in its config")
+            held(inputs[0], f"{call.layer.name} holds one scale a channel in its config", book)
         return Sent((inputs[0],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
@@ -64,9 +70,7 @@ class NormalizationRule(Rule):
     """Statistics of the data, meant for inputs: the width stays."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        for lanes in inputs[0]:
-            for ids in lanes:
-                book.fix(ids, f"{call.layer.name} holds statistics of the data")
+        held(inputs[0], f"{call.layer.name} holds statistics of the data", book)
         return Sent((inputs[0],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import After, Book, Flow, Part, Sent, Values, lane_of, on_axis, product
+from edgeprune.surgery.flows import (
+    After,
+    Book,
+    Flow,
+    Part,
+    Sent,
+    Values,
+    held,
+    lane_of,
+    on_axis,
+    product,
+)
 from edgeprune.surgery.rules.activations import activated, applied, hold_mixed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 
@@ -73,9 +84,8 @@ class MixingRule(Rule):
     """``Softmax``: channels on its axes are mixed without weights."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        for axis in self._axes(call):
-            for ids in inputs[0][axis]:
-                book.fix(ids, f"{type(call.layer).__name__.lower()} mixes channels")
+        mixed = (inputs[0][axis] for axis in self._axes(call))
+        held(mixed, f"{type(call.layer).__name__.lower()} mixes channels", book)
         return Sent((inputs[0],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:

@@ -19,6 +19,8 @@ from edgeprune.surgery.flows import (
     Sent,
     Values,
     Wall,
+    bare,
+    held,
     lane_of,
     on_axis,
     sizes,
@@ -34,10 +36,8 @@ class PoolingRule(Rule):
     """
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        for lanes in inputs[0][:-1]:
-            for ids in lanes:
-                book.fix(ids, f"{call.layer.name} pools over them")
-        return Sent((((),) * (len(call.out_shapes[0]) - 1) + inputs[0][-1:],))
+        held(inputs[0][:-1], f"{call.layer.name} pools over them", book)
+        return Sent((bare(len(call.out_shapes[0]) - 1) + inputs[0][-1:],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         lane = lane_of(values[0], -1, values[0].shape[-1])
