@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from edgeprune.api import (
         bench,
+        cut,
         export,
         hold,
         load,
@@ -48,6 +49,7 @@ __all__ = [
     "Scores",
     "Target",
     "bench",
+    "cut",
     "export",
     "hold",
     "load",

@@ -44,11 +44,17 @@ def load(path: Path | str, *, trust: bool = False) -> Any:
     return open_model(path, trust=trust).model
 
 
-def trace(model: Any) -> Graph:
-    """Which channels of ``model`` live or die together."""
+def trace(model: Any, *, inexact: bool = False) -> Graph:
+    """Which channels of ``model`` live or die together.
+
+    Args:
+        model: a Keras 3 model.
+        inexact: free the groups too whose channels are mixed without weights (layer norm, softmax,
+            means over channels); they are marked, and only :func:`cut` takes them out.
+    """
     from edgeprune.surgery import trace as trace_model
 
-    return trace_model(_model(model))
+    return trace_model(_model(model), inexact=inexact)
 
 
 def score(
@@ -151,6 +157,21 @@ def strip(model: Any) -> Any:
     from edgeprune.surgery import strip as strip_model
 
     return strip_model(_model(model))
+
+
+def cut(model: Any, plan: Plan) -> Any:
+    """A new, smaller model without the channels that ``plan`` cuts, stripped.
+
+    ``strip(zero(model, plan))`` where the plan is exact. Groups that are free only by
+    ``trace(model, inexact=True)`` leave too: the outputs change, and training has to set that
+    right.
+
+    Raises:
+        PlanError: the plan was made for another architecture, or names what cannot leave.
+    """
+    from edgeprune.surgery import cut as cut_model
+
+    return cut_model(_model(model), plan)
 
 
 def prune(

@@ -24,7 +24,8 @@ class Member:
         weight: name of the weight (:func:`edgeprune.models.named_weights`).
         axis: axis of the weight, counted from 0.
         channel: int32, one entry per position of the axis: which channel of the group sits
-            there, -1 for none.
+            there, -1 for none. Where the weight is the kernel of a grouped convolution that reads,
+            (runs, positions): one row for each run of filters along its last axis.
         role: what the weight does with the channel.
     """
 
@@ -36,6 +37,13 @@ class Member:
     def __repr__(self) -> str:
         return f"Member({self.weight!r}, axis {self.axis}, {self.role})"
 
+    def lead(self, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view of ``value`` (in the weight's shape) whose first axes are those of ``channel``."""
+        if self.channel.ndim == 1:
+            return np.moveaxis(value, self.axis, 0)
+        split = value.reshape(*value.shape[:-1], self.channel.shape[0], -1)
+        return np.moveaxis(split, (-2, self.axis), (0, 1))
+
     def facts(self) -> dict[str, Any]:
         """What ``inspect --groups --json`` prints."""
         return {
@@ -44,6 +52,31 @@ class Member:
             "role": self.role,
             "positions": int(self.channel.size),
         }
+
+
+def evened(
+    inputs: npt.NDArray[np.bool_], filters: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """What stays of a grouped convolution, so that its runs are of equal size.
+
+    A run of which nothing stays leaves as a whole; of the others each keeps as many as the fullest,
+    the first of those that were to leave among them.
+
+    Args:
+        inputs: (runs, inputs of a run), whether each is to stay.
+        filters: (runs, filters of a run), whether each is to stay.
+
+    Returns:
+        Both, with what has to stay beside.
+    """
+    stays = np.asarray(inputs.any(axis=1) | filters.any(axis=1), bool)
+    return _filled(inputs, stays), _filled(filters, stays)
+
+
+def _filled(alive: npt.NDArray[np.bool_], stays: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    count = alive.sum(axis=1)
+    lack = np.where(stays, max(1, int(count.max(initial=0))) - count, 0)
+    return alive | (~alive & (np.cumsum(~alive, axis=1) <= lack[:, None]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +90,7 @@ class Group:
         fixed: why the group must keep its size; ``None`` where channels may leave.
         macs: multiply-accumulates per example that one channel costs, all else kept.
         parameters: weights that one channel costs, all else kept.
+        inexact: why a cut changes the outputs; ``None`` where they stay.
     """
 
     name: str
@@ -65,10 +99,12 @@ class Group:
     fixed: str | None = None
     macs: int = 0
     parameters: int = 0
+    inexact: str | None = None
 
     def __repr__(self) -> str:
-        fixed = f", fixed: {self.fixed}" if self.fixed is not None else ""
-        return f"Group({self.name!r}, size {self.size}, {len(self.members)} members{fixed})"
+        note = f", fixed: {self.fixed}" if self.fixed is not None else ""
+        note += f", inexact: {self.inexact}" if self.inexact is not None else ""
+        return f"Group({self.name!r}, size {self.size}, {len(self.members)} members{note})"
 
     def facts(self) -> dict[str, Any]:
         """What ``inspect --groups --json`` prints."""
@@ -76,6 +112,7 @@ class Group:
             "name": self.name,
             "size": self.size,
             "fixed": self.fixed,
+            "inexact": self.inexact,
             "macs_per_channel": self.macs,
             "parameters_per_channel": self.parameters,
             "members": [member.facts() for member in self.members],
@@ -160,7 +197,7 @@ class Graph:
                     continue
                 shape = shapes[member.weight]
                 zeros = found.setdefault(member.weight, np.zeros(shape, bool))
-                np.moveaxis(zeros, member.axis, 0)[np.isin(member.channel, drop)] = True
+                member.lead(zeros)[np.isin(member.channel, drop)] = True
         return found
 
     def cost(self, cuts: Mapping[str, npt.NDArray[np.int32]]) -> Cost:

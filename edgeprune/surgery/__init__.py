@@ -1,7 +1,17 @@
 """All that knows how channels run through Keras layers: model to graph, zeros, strip."""
 
+from edgeprune.surgery.cutting import cut, cut_with_report
 from edgeprune.surgery.stripping import Kept, StripReport, strip, strip_with_report
 from edgeprune.surgery.tracing import trace
 from edgeprune.surgery.zeroing import zero
 
-__all__ = ["Kept", "StripReport", "strip", "strip_with_report", "trace", "zero"]
+__all__ = [
+    "Kept",
+    "StripReport",
+    "cut",
+    "cut_with_report",
+    "strip",
+    "strip_with_report",
+    "trace",
+    "zero",
+]

@@ -15,12 +15,23 @@ from edgeprune.surgery.merging import components
 
 @dataclass
 class Origin:
-    """Channels of one group: numbers ``start`` to ``start + size - 1``."""
+    """Channels of one group: numbers ``start`` to ``start + size - 1``.
+
+    Attributes:
+        fixed: why none of them may leave.
+        mixed: why none of them may leave without changing the outputs.
+    """
 
     name: str
     start: int
     size: int
     fixed: str | None = None
+    mixed: str | None = None
+
+    @property
+    def stays(self) -> str | None:
+        """Why no channel leaves exactly; ``None`` where they may."""
+        return self.fixed or self.mixed
 
 
 class Numbers:
@@ -34,6 +45,7 @@ class Numbers:
         self._left: list[Ids] = []
         self._right: list[Ids] = []
         self._fixed: list[tuple[Ids, str, bool]] = []
+        self._mixed: list[tuple[Ids, str]] = []
 
     def fresh(self, size: int) -> Ids:
         """Numbers for ``size`` new channels, made by the layer at hand."""
@@ -45,11 +57,13 @@ class Numbers:
         self._origins.append(Origin(name, start, size))
         return np.arange(start, self._next, dtype=np.int64)
 
-    def fix(self, ids: Ids, reason: str, *, last: bool = False) -> None:
+    def fix(self, ids: Ids, reason: str, *, inexact: bool = False, last: bool = False) -> None:
         """The groups of these channels keep their size; the first reason is told, unless a
-        ``last`` one comes."""
+        ``last`` one comes. Where ``inexact``, they may lose channels if the outputs may change."""
         known = ids[ids >= 0]
-        if known.size:
+        if known.size and inexact:
+            self._mixed.append((known, reason))
+        elif known.size:
             self._fixed.append((known, reason, last))
 
     def tie(self, one: Ids, other: Ids, reason: str) -> None:
@@ -87,6 +101,9 @@ class Numbers:
             for place in np.unique(group[ids]).tolist():
                 if last or found[place].fixed is None:
                     found[place].fixed = reason
+        for ids, reason in self._mixed:
+            for place in np.unique(group[ids]).tolist():
+                found[place].mixed = found[place].mixed or reason
         return tuple(found.values())
 
 

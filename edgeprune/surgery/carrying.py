@@ -12,6 +12,7 @@ from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.deciding import Decision, Read, made_axes
 from edgeprune.surgery.flows import After, Flow, Ids, Part
+from edgeprune.surgery.grouped import gathered
 from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
 
@@ -29,6 +30,8 @@ class _Carrier:
         self._origins = decision.trace.origins
         self._orders = [decision.orders.get(origin.name) for origin in self._origins]
         self._values: dict[str, Array] = {}
+        self._sliced_along: set[tuple[str, int]] = set()
+        self._gathered: set[str] = set()
         self._configs: dict[str, tuple[Step, After, bool]] = {}
         self._calls: dict[int, Any] = {}
         self._shapes: dict[int, Shape] = {}
@@ -65,7 +68,7 @@ class _Carrier:
             tuple(map(self._left, call.out_shapes, step.flows)),
             {inner: self._value(name).shape for inner, name in weights.items()},
         )
-        before = {inner: self._decision.weights[name].shape for inner, name in step.weights.items()}
+        before = {inner: self._decision.shape(name) for inner, name in step.weights.items()}
         changed = (after.inputs, after.outputs, after.weights) != (
             call.in_shapes,
             call.out_shapes,
@@ -98,11 +101,18 @@ class _Carrier:
             axes.setdefault((name, part.axis), []).append(part.ids)
         for (name, axis), lanes in axes.items():
             keep = self._kept(tuple(lanes))
-            old = self._decision.weights[name]
-            value = self._values.get(name, old)
             # A shared layer is sliced at its first call.
-            if keep is not None and value.shape[axis] == old.shape[axis]:
-                self._values[name] = np.take(value, keep, axis=axis)
+            if keep is not None and (name, axis) not in self._sliced_along:
+                self._values[name] = np.take(self._value(name), keep, axis=axis)
+            self._sliced_along.add((name, axis))
+        for name, runs in step.runs.items():
+            reads = next(part for part in step.parts if part.runs > 1)
+            keep = self._kept(tuple(axes[name, reads.axis]))
+            if keep is not None:
+                runs = np.unique(keep // (reads.ids.size // runs)).size
+            if name not in self._gathered:
+                self._values[name] = gathered(self._value(name), runs)
+                self._gathered.add(name)
 
     def _rescale(self) -> None:
         """What keeps the outputs when a length that the layer divides by has changed."""

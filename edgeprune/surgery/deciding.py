@@ -7,24 +7,28 @@ without it. What is never reached is dead, through residuals and loops too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.graphs import evened
 from edgeprune.surgery.blocks import has_pattern, packed
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.constants import Constants, constants, met, own
 from edgeprune.surgery.flows import Ids, Part, Values
+from edgeprune.surgery.grouped import gathered_shape, spread_all
 from edgeprune.surgery.slicing import order_of, tiles
-from edgeprune.surgery.tracing import Step, Trace
+from edgeprune.surgery.tracing import Step, Trace, runs_of
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
 MORE_STAY = "Keras would add the bias along another axis"
 BLOCKS = "blocks of 1x4 stay whole"
+UNEVEN = "the groups of a grouped convolution stay of equal size"
 
 
 def makers(step: Step, read: Part) -> tuple[Part, ...]:
@@ -89,18 +93,25 @@ class Decision:
 
     Attributes:
         trace: of the model.
-        weights: every weight, by name.
+        runs: of each kernel of a grouped convolution, by name.
+        weights: every weight, by name; grouped kernels are spread out.
         values: the constants, by number of the tensor.
         reads: every part that reads.
         gone: by channel number, whether it leaves.
         orders: by origin, which of its channels stay, in their new order; only where some leave.
         kept: origin, channels and reason of what is dead and stays.
+
+    Args:
+        trace: of the model.
+        weights: every weight, by name.
+        forced: numbers of channels that leave whatever the outputs become.
     """
 
-    def __init__(self, trace: Trace, weights: dict[str, Array]) -> None:
+    def __init__(self, trace: Trace, weights: dict[str, Array], forced: Ids | None = None) -> None:
         self.trace = trace
-        self.weights = weights
-        self.values: Constants = constants(trace.steps, weights)
+        self.runs = runs_of(trace.steps)
+        self.weights = spread_all(weights, self.runs)
+        self.values: Constants = constants(trace.steps, self.weights)
         self.orders: dict[str, Ids] = {}
         self.kept: list[tuple[str, Ids, str]] = []
         self.reads = _agreed(
@@ -115,6 +126,8 @@ class Decision:
         # One more, so that -1 (no channel) is always there.
         self._alive: Bools = np.zeros(total + 1, bool)
         self._alive[-1] = True
+        self._forced: Bools = np.zeros(total + 1, bool)
+        self._forced[[] if forced is None else forced] = True
         self._reads_of: dict[int, list[Read]] = {}
         self._parts_of: dict[int, list[Part]] = {}
         for read in self.reads:
@@ -147,23 +160,29 @@ class Decision:
         value = rule.met(step.node.call, own(step, self.weights), values, part)
         return Read(step, part, value, rule.folds(step.node.call, part), touches)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a weight as its layer has it."""
+        shape = self.weights[name].shape
+        return gathered_shape(shape, self.runs[name]) if name in self.runs else shape
+
     def decide(self) -> None:
         """Which channels leave."""
         for origin in self.trace.origins:
-            if origin.fixed is not None:
+            if origin.stays is not None:
                 self._revive(np.arange(origin.start, origin.start + origin.size))
         self._demanded()
         self._spread()
         for origin in self.trace.origins:
-            if origin.fixed is None and not self._alive_of(origin).any():
+            if origin.stays is None and not self._alive_of(origin).any():
                 self._revive(np.array([origin.start]))
                 self.kept.append((origin.name, np.array([0]), ONE_STAYS))
                 self._spread()
         self._fill()
         self._least()
+        self._even()
         # Readers first: which of their columns stay tells what pattern a kernel has.
         for place, origin in reversed([*enumerate(self.trace.origins)]):
-            if origin.fixed is None:
+            if origin.stays is None or self._forced_of(origin).any():
                 self._stand(place, origin)
 
     def _fill(self) -> None:
@@ -175,7 +194,7 @@ class Decision:
                 for lanes in (lanes for flow in step.flows for lanes in flow if lanes):
                     if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
                         empty = True
-                        self._revive(np.array([ids[0] for ids in lanes]))
+                        self._keep(np.array([ids[0] for ids in lanes]))
             if empty:
                 self._spread()
 
@@ -184,16 +203,76 @@ class Decision:
         for part in [part for step in self.trace.steps for part in step.parts if part.least > 1]:
             dead = part.ids[~self._alive[part.ids]]
             ids = dead[: max(0, part.least - (part.ids.size - dead.size))]
-            for place in origins_in(self.trace.origins, ids).tolist():
-                origin = self.trace.origins[place]
-                self.kept.append((origin.name, ids - origin.start, MORE_STAY))
-            if self._revive(ids):
+            self._tell(ids, MORE_STAY)
+            if self._keep(ids):
                 self._spread()
+
+    def _even(self) -> None:
+        """The runs of a grouped convolution that stay keep as many inputs, and as many filters,
+        as the fullest of them."""
+        grouped = [
+            (part.runs, [part.ids], made_axes(step, part)[part.axis + 1])
+            for step in self.trace.steps
+            for part in step.parts
+            if part.runs > 1
+        ]
+        uneven = bool(grouped)
+        if uneven:
+            self._unpatterned([ids for _, *lanes in grouped for each in lanes for ids in each])
+        while uneven:
+            uneven = False
+            for runs, *lanes in grouped:
+                uneven |= self._evened(lanes, runs)
+            if uneven:
+                self._spread()
+
+    def _unpatterned(self, lanes: Sequence[Ids]) -> None:
+        """Runs keep their order, so channels that a pattern would move for its blocks all stay."""
+        for place in origins_in(self.trace.origins, np.concatenate(lanes)).tolist():
+            origin = self.trace.origins[place]
+            dead = ~self._alive_of(origin)
+            reads = self._reads_of.get(place, ()) if dead.any() else ()
+            if any(self._patterned(read, origin, dead) is not None for read in reads):
+                ids = origin.start + np.flatnonzero(dead)
+                self._tell(ids, BLOCKS)
+                self._keep(ids)
+        self._spread()
+
+    def _evened(self, lanes: Sequence[list[Ids]], runs: int) -> bool:
+        alive = [
+            np.logical_and.reduce([self._alive[ids] for ids in each]).reshape(runs, -1)
+            for each in lanes
+        ]
+        moved = False
+        for each, before, after in zip(lanes, alive, evened(*alive), strict=True):
+            back = np.flatnonzero(after & ~before)
+            for ids in each if back.size else ():
+                self._tell(ids[back], UNEVEN)
+                moved |= self._keep(ids[back])
+        return moved
+
+    def _tell(self, ids: Ids, reason: str) -> None:
+        """That these stay although they are dead, group by group."""
+        for place in origins_in(self.trace.origins, ids).tolist():
+            origin = self.trace.origins[place]
+            mine = ids[(ids >= origin.start) & (ids < origin.start + origin.size)]
+            dead = np.unique(mine[~self._alive[mine]])
+            if dead.size:
+                self.kept.append((origin.name, dead - origin.start, reason))
 
     def _alive_of(self, origin: Origin) -> Bools:
         return self._alive[origin.start : origin.start + origin.size]
 
+    def _forced_of(self, origin: Origin) -> Bools:
+        return self._forced[origin.start : origin.start + origin.size]
+
+    def _keep(self, ids: Ids) -> bool:
+        """What cannot be done without, asked for or not."""
+        self._forced[ids] = False
+        return self._revive(ids)
+
     def _revive(self, ids: Ids) -> bool:
+        ids = ids[~self._forced[ids]]
         fresh = not self._alive[ids].all()
         self._alive[ids] = True
         return fresh

@@ -39,8 +39,9 @@ class Book(Protocol):
         """Numbers for ``size`` new channels, made by the layer at hand."""
         ...
 
-    def fix(self, ids: Ids, reason: str) -> None:
-        """The groups of these channels keep their size."""
+    def fix(self, ids: Ids, reason: str, *, inexact: bool = False) -> None:
+        """The groups of these channels keep their size; where ``inexact``, they may lose channels
+        at the price of other outputs."""
         ...
 
     def tie(self, one: Ids, other: Ids, reason: str) -> None:
@@ -60,6 +61,8 @@ class Part:
         role: what the weight does with the channel.
         source: where role is ``"reads"``: which input it reads, and along which of its axes.
         least: how many positions the axis cannot do without.
+        runs: where above one, the weight is the kernel of a grouped convolution, and ``ids`` has
+            a number for each position of all its runs; they stay of equal size.
     """
 
     weight: str
@@ -68,6 +71,7 @@ class Part:
     role: Role
     source: tuple[int, int] = (0, -1)
     least: int = 1
+    runs: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +138,13 @@ def replaced(flow: Flow, axis: int, lanes: Sequence[Ids]) -> Flow:
     return tuple(changed)
 
 
-def held(axes: Iterable[tuple[Ids, ...]], reason: str, book: Book) -> None:
-    """Every channel on these axes keeps its size."""
+def held(
+    axes: Iterable[tuple[Ids, ...]], reason: str, book: Book, *, inexact: bool = False
+) -> None:
+    """Every channel on these axes keeps its size; see :meth:`Book.fix`."""
     for lanes in axes:
         for ids in lanes:
-            book.fix(ids, reason)
+            book.fix(ids, reason, inexact=inexact)
 
 
 def joined(flows: Sequence[Flow], shapes: Sequence[Shape], book: Book) -> Flow:

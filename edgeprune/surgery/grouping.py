@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 
 def groups_of(
-    steps: Sequence[Step], origins: Sequence[Origin], weights: Mapping[str, Weight]
+    steps: Sequence[Step],
+    origins: Sequence[Origin],
+    weights: Mapping[str, Weight],
+    *,
+    inexact: bool = False,
 ) -> tuple[Group, ...]:
-    """The groups that some weight sits on."""
+    """The groups that some weight sits on; where ``inexact``, those are free too whose channels
+    are mixed without weights."""
     members: list[dict[tuple[str, int, bytes], Member]] = [{} for _ in origins]
     for step in steps:
         for part in step.parts:
@@ -33,7 +38,7 @@ def groups_of(
                 key = (weight, part.axis, member.channel.tobytes())
                 members[place].setdefault(key, member)
     return tuple(
-        _group(origin, tuple(own.values()), weights)
+        _group(origin, tuple(own.values()), weights, inexact)
         for origin, own in zip(origins, members, strict=True)
         if own
     )
@@ -59,12 +64,14 @@ def _group(
     origin: Origin,
     members: tuple[Member, ...],
     weights: Mapping[str, Weight],
+    inexact: bool,
 ) -> Group:
     """A group with the cost of one channel: what the model loses without it, all else kept."""
     leaving: dict[str, dict[int, float]] = {}
     for member in members:
         axes = leaving.setdefault(member.weight, {})
-        share = float((member.channel >= 0).sum()) / origin.size
+        runs = len(member.channel) if member.channel.ndim > 1 else 1
+        share = float((member.channel >= 0).sum()) / origin.size / runs
         axes[member.axis] = axes.get(member.axis, 0.0) + share
     macs = parameters = 0.0
     for weight, axes in leaving.items():
@@ -73,10 +80,20 @@ def _group(
         lost = math.prod(shape) - left
         parameters += lost
         macs += lost * weights[weight].uses
-    return Group(origin.name, origin.size, members, origin.fixed, round(macs), round(parameters))
+    return Group(
+        origin.name,
+        origin.size,
+        members,
+        origin.fixed if inexact else origin.stays,
+        round(macs),
+        round(parameters),
+        origin.mixed if inexact and origin.fixed is None else None,
+    )
 
 
 def _member(weight: str, part: Part, origin: Origin) -> Member:
     inside = (part.ids >= origin.start) & (part.ids < origin.start + origin.size)
     channel = np.where(inside, part.ids - origin.start, -1).astype(np.int32)
+    if part.runs > 1:
+        channel = channel.reshape(part.runs, -1)
     return Member(weight, part.axis, channel, part.role)

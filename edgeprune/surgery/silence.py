@@ -87,6 +87,6 @@ def _half(origins: Sequence[Origin], half: int) -> Bools:
     """By channel number (and -1, which is never silent), every second one of the free groups."""
     sizes = [origin.size for origin in origins]
     starts = np.repeat([origin.start for origin in origins], sizes).astype(np.int64)
-    free = [origin.fixed is None and origin.size > 1 for origin in origins]
+    free = [origin.stays is None and origin.size > 1 for origin in origins]
     silent = (np.arange(starts.size) - starts) % 2 == half
     return np.append(silent & np.repeat(free, sizes), False)

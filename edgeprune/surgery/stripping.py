@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.carrying import carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
@@ -47,10 +46,12 @@ class StripReport:
     Attributes:
         removed: number of channels that left, by layer.
         kept: dead channels that stay, with the reason.
+        inexact: groups whose cut changed the outputs, with the reason.
     """
 
     removed: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
+    inexact: Mapping[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """JSON values: ``removed``, and ``kept`` with every channel's number."""
@@ -60,6 +61,7 @@ class StripReport:
                 {"layer": kept.layer, "channels": list(kept.channels), "reason": kept.reason}
                 for kept in self.kept
             ],
+            "inexact": dict(self.inexact),
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -69,7 +71,8 @@ class StripReport:
             f"{kept.layer}: {_counted(kept.channels)} ({numbered(kept.channels)}): {kept.reason}"
             for kept in self.kept
         ]
-        return (*gone, *stay)
+        changed = [f"{name}: inexact, {reason}" for name, reason in self.inexact.items()]
+        return (*gone, *stay, *changed)
 
 
 def numbered(channels: Sequence[int], most: int = SHOWN) -> str:
@@ -103,26 +106,31 @@ def strip(model: Any) -> Any:
 
 def strip_with_report(model: Any) -> tuple[Any, StripReport]:
     """:func:`strip`, and what left and what stayed."""
+    return stripped(model, Decision(traced(model), arrays(model)))
+
+
+def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
+    """``model`` when ``decision`` is carried out, and then all that is dead in consequence."""
     numbers: dict[str, Ids] = {}
     removed: dict[str, int] = {}
-    new = model
+    new = None
     while True:
-        trace = traced(new)
-        for origin in trace.origins:
+        for origin in decision.trace.origins:
             # A group may fall apart when channels that tied it leave: then it counts anew.
             if numbers.get(origin.name, _NONE).size != origin.size:
                 numbers[origin.name] = np.arange(origin.size)
-        decision = Decision(trace, arrays(new))
         decision.decide()
         if not decision.orders:
             break
-        new = carried_out(decision, new)
+        new = carried_out(decision, model if new is None else new)
         for name, order in decision.orders.items():
             removed[name] = removed.get(name, 0) + numbers[name].size - order.size
             numbers[name] = numbers[name][order]
+        decision = Decision(traced(new), arrays(new))
+    new = carried_out(decision, model) if new is None else new
     kept = tuple(
         Kept(layer, tuple(sorted(numbers[layer][channels].tolist())), reason)
         for layer, channels, reason in decision.kept
     )
     in_order = {name: removed[name] for name in numbers if name in removed}
-    return (rebuilt(model) if new is model else new), StripReport(in_order, kept)
+    return new, StripReport(in_order, kept)

@@ -16,6 +16,7 @@ from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
+from edgeprune.surgery.grouped import spread_shape
 from edgeprune.surgery.grouping import groups_of, weights_of
 from edgeprune.surgery.rules import Rule, rule_of
 from edgeprune.surgery.silence import unmet
@@ -44,6 +45,11 @@ class Step:
     demands: tuple[Demand, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def runs(self) -> dict[str, int]:
+        """By full name, the runs of each kernel of a grouped convolution."""
+        return {self.weights[part.weight]: part.runs for part in self.parts if part.runs > 1}
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -60,18 +66,27 @@ class Trace:
     entries: Mapping[int, int] = field(default_factory=dict)
 
 
-def trace(model: Any) -> Graph:
+def trace(model: Any, *, inexact: bool = False) -> Graph:
     """Every channel group of ``model``.
 
     What no rule follows (a class that is not known) is a wall: the groups that touch it are fixed,
     with the reason. A model without a Functional graph has no groups.
 
+    Args:
+        model: a Keras 3 model.
+        inexact: free the groups too whose channels are mixed without weights (layer norm, softmax,
+            means over channels), and mark them: to cut them changes the outputs.
+
     Raises:
         ModelError: a Sequential that was never built.
     """
-    found = traced(model)
+    return graph_of(model, traced(model), inexact=inexact)
+
+
+def graph_of(model: Any, found: Trace, *, inexact: bool = False) -> Graph:
+    """The groups of a model that was traced; see :func:`trace`."""
     weights = weights_of(model, found.steps)
-    groups = groups_of(found.steps, found.origins, weights)
+    groups = groups_of(found.steps, found.origins, weights, inexact=inexact)
     return Graph(architecture_digest(model), groups, weights)
 
 
@@ -91,6 +106,11 @@ def traced(model: Any) -> Trace:
     for number in walk.outputs:
         tracer.fix(tracer.flows[number], "model output", last=True)
     return replace(tracer.finished(), entries=walk.entries)
+
+
+def runs_of(steps: Sequence[Step]) -> dict[str, int]:
+    """By name, the runs of each kernel of a grouped convolution."""
+    return {name: count for step in steps for name, count in step.runs.items()}
 
 
 class _Tracer:
@@ -181,9 +201,12 @@ class _Tracer:
         origins, label = self.book.settled()
         steps = self._renamed(label)
         if any(step.demands for step in steps):
-            for place, number in unmet(steps, origins, self._shapes):
+            shapes = dict(self._shapes)
+            for name, count in runs_of(steps).items():
+                shapes[name] = spread_shape(shapes[name], count)
+            for place, number in unmet(steps, origins, shapes):
                 demand = self.steps[place].demands[number]
-                self.book.fix(demand.ids, demand.reason)
+                self.book.fix(demand.ids, demand.reason, inexact=True)
             origins, _ = self.book.settled()
         return Trace(steps, origins)
 

@@ -31,8 +31,26 @@ def zero(model: Any, plan: Plan) -> Any:
 
     Raises:
         PlanError: made for another architecture; a group or weight that is not there, fixed, of
-            another shape, or out of range.
+            another shape, or out of range; a group whose channels only leave inexactly.
         ModelError: NaN or infinite weights, or a model that cannot be rebuilt.
+    """
+    check_plan(model, plan)
+    graph = trace(model, inexact=True) if plan.cuts else None
+    for name in [cut.group for cut in plan.cuts]:
+        if graph is not None and name in graph and graph[name].inexact is not None:
+            raise PlanError(
+                f"the plan cuts group {name!r}, which zeros do not silence: "
+                f"{graph[name].inexact}; take its channels out with cut(model, plan)"
+            )
+    return rebuilt(model, zeroed(model, plan, graph))
+
+
+def check_plan(model: Any, plan: Plan) -> None:
+    """Whether ``plan`` is for ``model``, and its weights are numbers.
+
+    Raises:
+        PlanError: made for another architecture.
+        ModelError: NaN or infinite weights.
     """
     found = architecture_digest(model)
     if plan.model != found:
@@ -41,14 +59,21 @@ def zero(model: Any, plan: Plan) -> Any:
             "make the plan for this model"
         )
     check_values(model, f"model {model.name!r}")
+
+
+def zeroed(model: Any, plan: Plan, graph: Graph | None) -> dict[str, Array]:
+    """By name, the weights in which ``plan`` writes zeros; ``graph`` is needed where it cuts.
+
+    Raises:
+        PlanError: as :func:`zero`.
+    """
     values = _Values(model)
-    if plan.cuts:
-        graph = trace(model)
-        for cut in plan.cuts:
-            _silence(values, _checked(graph, cut), cut)
+    for cut in plan.cuts:
+        assert graph is not None
+        _silence(values, _checked(graph, cut), cut)
     for mask in plan.masks:
         _mask(values, mask)
-    return rebuilt(model, values.changed)
+    return values.changed
 
 
 class _Values:
@@ -89,8 +114,7 @@ def _silence(values: _Values, group: Group, cut: Cut) -> None:
     for member in group.members:
         if member.role == "follows":
             continue
-        gone = np.isin(member.channel, cut.drop)
-        np.moveaxis(values.own(member.weight), member.axis, 0)[gone] = 0
+        member.lead(values.own(member.weight))[np.isin(member.channel, cut.drop)] = 0
 
 
 def _mask(values: _Values, mask: Mask) -> None:

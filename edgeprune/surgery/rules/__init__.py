@@ -112,7 +112,8 @@ RULES: Mapping[type, Rule] = {
 }  # fmt: skip
 """By exact class: a subclass may do anything, so it is a wall."""
 
-_GROUPED = _named(GroupedRule(), "Conv1D", "Conv2D", "Conv3D")
+_BY_DEPTH = _named(GroupedRule(), "Conv1D", "Conv2D", "Conv3D")
+"""Where each group has one input channel."""
 
 
 def rule_of(layer: Any) -> Rule | None:
@@ -124,8 +125,8 @@ def rule_of(layer: Any) -> Rule | None:
     own = vars(type(layer)).get("edgeprune_rule")
     if isinstance(own, Rule):
         return own
-    if getattr(layer, "groups", 1) != 1 and type(layer) in _GROUPED:
-        return _GROUPED[type(layer)]
+    if type(layer) in _BY_DEPTH and layer.groups > 1 and layer.kernel.shape[-2] == 1:
+        return _BY_DEPTH[type(layer)]
     return RULES.get(type(layer))
 
 

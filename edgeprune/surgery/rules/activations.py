@@ -11,6 +11,7 @@ from edgeprune.surgery.flows import (
     Book,
     Flow,
     Values,
+    Wall,
     held,
 )
 
@@ -20,7 +21,7 @@ ELEMENTWISE = (
     "mish", "log_sigmoid", "squareplus", "tanh_shrink", "hard_shrink", "soft_shrink", "threshold",
     "sparse_plus", "sparse_sigmoid",
 )  # fmt: skip
-MIXING = ("softmax", "log_softmax", "sparsemax", "glu")
+MIXING = ("softmax", "log_softmax", "sparsemax")
 
 
 def mixing(function: Any) -> str | None:
@@ -41,8 +42,10 @@ def hold_mixed(function: Any, flow: Flow, book: Book) -> None:
     reason = mixing(function)
     if reason is None:
         return
+    if function is getattr(keras.activations, "glu", None):
+        raise Wall("glu halves its channels")
     known = any(function is getattr(keras.activations, name, None) for name in MIXING)
-    held(flow[-1:] if known else flow, reason, book)
+    held(flow[-1:] if known else flow, reason, book, inexact=known)
 
 
 def applied(function: Any, values: Values) -> Values:

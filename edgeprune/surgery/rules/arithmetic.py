@@ -109,7 +109,7 @@ class ReductionRule(Rule):
                 if self._exact:
                     demands.append(Demand(ids, ((0, axis),), reason))
                 else:
-                    book.fix(ids, reason)
+                    book.fix(ids, reason, inexact=True)
         flow: list[Any] = []
         for axis, lanes in enumerate(inputs[0]):
             if axis not in axes:

@@ -54,13 +54,15 @@ def _spatial(call: Call, flow: Flow, book: Book) -> Flow:
 
 
 class ConvolutionRule(Rule):
-    """Kernel (taps…, input, filter): the axis before the last reads, the last makes."""
+    """Kernel (taps…, input, filter): the axis before the last reads, the last makes. The kernel of
+    a grouped one comes here spread out."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         layer = call.layer
         reads, makes = self._axes(call)
         made = book.fresh(layer.filters)
-        parts = weighed("kernel", reads, inputs[0][-1], "reads")
+        runs = getattr(layer, "groups", 1)
+        parts = weighed("kernel", reads, inputs[0][-1], "reads", runs=runs)
         parts.append(Part("kernel", makes, made, "makes"))
         if layer.use_bias:
             parts.append(Part("bias", 0, made, "makes"))
@@ -79,7 +81,11 @@ class ConvolutionRule(Rule):
         return _padding_refuses(call)
 
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
-        return {**config, "filters": after.outputs[0][-1]}
+        changed = {**config, "filters": after.outputs[0][-1]}
+        if getattr(call.layer, "groups", 1) > 1:
+            width = after.weights["kernel"][call.layer.rank]
+            changed["groups"] = (after.inputs[0][-1] or width) // width
+        return changed
 
     @staticmethod
     def _axes(call: Call) -> tuple[int, int]:
@@ -153,11 +159,6 @@ class DepthwiseRule(Rule):
 class GroupedRule(DepthwiseRule):
     """A convolution with as many groups as input channels: kernel (taps…, 1, filter), each channel
     passes and comes out filters / groups times, as in a depthwise one."""
-
-    def refusal(self, call: Call) -> str | None:
-        if call.layer.groups != call.in_shapes[0][-1]:
-            return "grouped convolutions are not followed yet"
-        return super().refusal(call)
 
     def _made(
         self, call: Call, lanes: Sequence[Ids], book: Book

@@ -49,7 +49,7 @@ class LayerNormRule(Rule):
         parts: list[Part] = []
         for place, axis in enumerate(axes_of(call)):
             for ids in inputs[0][axis]:
-                book.fix(ids, f"{call.layer.name} takes means over channels")
+                book.fix(ids, f"{call.layer.name} takes means over channels", inexact=True)
             for name in ("gamma", "beta"):
                 if getattr(call.layer, name) is not None:
                     parts += weighed(name, place, inputs[0][axis], "makes")
@@ -74,7 +74,7 @@ class GroupNormRule(Rule):
         (axis,) = axes_of(call)
         for place, lanes in enumerate(inputs[0]):
             for ids in lanes if place != axis or layer.groups == 1 else ():
-                book.fix(ids, f"{layer.name} takes means over channels")
+                book.fix(ids, f"{layer.name} takes means over channels", inexact=True)
         parts: list[Part] = []
         for ids in inputs[0][axis] if layer.groups > 1 else ():
             each = ids.reshape(layer.groups, -1)
@@ -98,7 +98,7 @@ class GroupNormRule(Rule):
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         (axis,) = axes_of(call)
         old, new = call.in_shapes[0][axis] or 1, after.inputs[0][axis] or 1
-        return {**config, "groups": call.layer.groups * new // old}
+        return {**config, "groups": max(1, call.layer.groups * new // old)}
 
 
 class UnitNormRule(Rule):
