@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.export.export_utils import _infer_input_signature_from_model
 
 from edgeprune.errors import ExportError
+from edgeprune.models.references import one_line
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,41 @@ class Signature:
 
 
 def flat(model: Any) -> Any:
-    """``model`` with lists of inputs and outputs, and a name that its history does not decide.
+    """``model`` with lists of inputs and outputs, and a name that its history does not decide. A
+    subclassed model gets the shapes that it was built with.
 
     Raises:
         ExportError: a model without inputs and outputs of known shape.
     """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
-        raise ExportError(
-            f"model {model.name!r} has no inputs and outputs of known shape; make it a Functional "
-            "or Sequential model that starts with keras.Input"
-        )
+        inputs, outputs = _called(model)
     return keras.Model(list(inputs), list(outputs), name="model")
+
+
+def _called(model: Any) -> tuple[list[Any], list[Any]]:
+    """Symbolic inputs and outputs of a model of the user's own code."""
+    specs = _infer_input_signature_from_model(model) if model.built else None
+    if not specs or len(specs) != 1:
+        raise ExportError(
+            f"model {model.name!r} has no inputs and outputs of known shape; call it on data once, "
+            "or make it part of a Functional model: keras.Model(x, model(x)) with x = keras.Input"
+        )
+    count = iter(range(1, 1 + len(keras.tree.flatten(specs))))
+    given = keras.tree.map_structure(
+        lambda spec: keras.Input(
+            batch_shape=spec.shape, dtype=spec.dtype, name=f"input_{next(count)}"
+        ),
+        specs[0],
+    )
+    try:
+        outputs = model(given, training=False)
+    except Exception as error:
+        raise ExportError(
+            f"model {model.name!r}: its call does not take symbolic tensors "
+            f"({type(error).__name__}: {one_line(error)}); write it with keras.ops"
+        ) from error
+    return keras.tree.flatten(given), keras.tree.flatten(outputs)
 
 
 def signature(model: Any, batch: int | None) -> Signature:

@@ -18,6 +18,10 @@ from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
 
 Array = npt.NDArray[Any]
+_ADVICE = (
+    "where a class of your own holds a model, its get_config must serialise that model "
+    "(keras.saving.serialize_keras_object); or prune the Functional model inside by itself"
+)
 Edit = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """From a layer's name and config to the config of the new layer."""
 
@@ -65,8 +69,8 @@ def rebuilt(
     except Exception as error:
         raise ModelError(
             f"model {model.name!r} cannot be rebuilt from its config "
-            f"({type(error).__name__}: {one_line(error)}); give its layers get_config and "
-            "from_config, or prune the Functional model inside it"
+            f"({type(error).__name__}: {one_line(error)}); give its classes get_config and "
+            f"from_config; {_ADVICE}"
         ) from error
     _set_flags(layers, named_layers(new))
     _set_values(model, new, values or {})
@@ -93,7 +97,7 @@ class _Builder:
     def built(self, model: Any) -> Any:
         if _is_graph(model):
             return self._graph(model)
-        new = type(model).from_config(model.get_config())
+        new = type(model).from_config(self._config(model))
         config = model.get_build_config()
         if not new.built and config:
             new.build_from_config(config)
@@ -107,7 +111,7 @@ class _Builder:
     def _new(self, layer: Any) -> Any:
         if _is_graph(layer):
             return self._graph(layer)
-        config = layer.get_config()
+        config = self._config(layer)
         if type(layer) is keras.layers.TimeDistributed:
             # What it holds may be a model, or changed by a name of its own.
             del config["layer"]
@@ -117,6 +121,18 @@ class _Builder:
         if type(layer) is keras.layers.Lambda:
             return _same_lambda(layer)
         return type(layer).from_config(config)
+
+    def _config(self, layer: Any) -> Any:
+        """The config of a layer; the models that it serialises in it are the changed ones."""
+        held = [one for one in named_layers(layer).values() if _is_graph(one)] if self._edit else []
+        try:
+            for graph in held:
+                # Wherever the user's get_config serialises it, it asks the model for its config.
+                vars(graph)["get_config"] = self._copied(graph).get_config
+            return layer.get_config()
+        finally:
+            for graph in held:
+                vars(graph).pop("get_config", None)
 
     def _graph(self, graph: Any) -> Any:
         if isinstance(graph, keras.Sequential):
@@ -195,7 +211,10 @@ def _set_flags(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
     old_weights, weights = ({**named_weights(one), **named_states(one)} for one in (model, new))
     missing = (set(old_weights) | set(values)) ^ set(weights)
-    if missing:
+    if missing and not _is_graph(model) and len(weights) == len(set(old_weights) | set(values)):
+        # Its own code made layers without names, which Keras numbers anew: they keep their order.
+        weights = dict(zip(old_weights, weights.values(), strict=True))
+    elif missing:
         raise ModelError(
             f"model {model.name!r}: rebuilt from its config it has other weights "
             f"({sorted(missing)[0]!r} is not in both)"
@@ -207,7 +226,7 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
         if tuple(variable.shape) != np.shape(value):
             raise ModelError(
                 f"model {model.name!r}: weight {name!r} has shape {tuple(variable.shape)} after "
-                f"the rebuild, its value {np.shape(value)}"
+                f"the rebuild, its value {np.shape(value)}; {_ADVICE}"
             )
         variable.assign(value)
     for layer in named_layers(new).values():

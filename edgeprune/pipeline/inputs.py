@@ -169,8 +169,11 @@ class Inputs:
             opened = open_model(self.recipe.resolve(path), trust=self.trust_model)
             model, self._model_notes = opened.model, opened.notes
         check_values(model, path)
-        if not getattr(model, "built", False) or not model.inputs:
-            raise ModelError(f"{path}: the model has no inputs yet; build it before saving it")
+        if not getattr(model, "built", False) or not getattr(model, "inputs", None):
+            raise ModelError(
+                f"{path}: the model ({type(model).__name__}) has no inputs of known shape; save "
+                "keras.Model(x, model(x)) with x = keras.Input(shape) instead"
+            )
         if is_function(path):
             self._check_returned_model(model)
         return model

@@ -26,6 +26,7 @@ from edgeprune.surgery.tracing import Step, Trace, runs_of
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
+NOT_EMPTY = "a tensor that is read keeps at least one channel"
 MORE_STAY = "Keras would add the bias along another axis"
 BLOCKS = "blocks of 1x4 stay whole"
 UNEVEN = "the groups of a grouped convolution stay of equal size"
@@ -194,7 +195,9 @@ class Decision:
                 for lanes in (lanes for flow in step.flows for lanes in flow if lanes):
                     if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
                         empty = True
-                        self._keep(np.array([ids[0] for ids in lanes]))
+                        ids = np.array([ids[0] for ids in lanes])
+                        self._tell(ids[ids >= 0], NOT_EMPTY)
+                        self._keep(ids)
             if empty:
                 self._spread()
 

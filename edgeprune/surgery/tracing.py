@@ -11,7 +11,6 @@ import numpy as np
 
 from edgeprune.errors import ModelError
 from edgeprune.graphs import Graph
-from edgeprune.models.calls import function_of
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
@@ -70,7 +69,8 @@ def trace(model: Any, *, inexact: bool = False) -> Graph:
     """Every channel group of ``model``.
 
     What no rule follows (a class that is not known) is a wall: the groups that touch it are fixed,
-    with the reason. A model without a Functional graph has no groups.
+    with the reason. Of a subclassed model every Functional or Sequential model that it holds is
+    traced, each with its inputs and outputs fixed.
 
     Args:
         model: a Keras 3 model.
@@ -92,15 +92,13 @@ def graph_of(model: Any, found: Trace, *, inexact: bool = False) -> Graph:
 
 def traced(model: Any) -> Trace:
     """The calls of ``model``, each with its channel numbers; see :func:`trace`."""
-    function = function_of(model)
-    if function is None:
-        if isinstance(model, keras.Sequential) and not model.built:
-            raise ModelError(
-                f"model {model.name!r} has no shapes yet; start it with keras.Input or build it"
-            )
-        return Trace((), ())
-    tracer = _Tracer(model)
-    walk = walked(function)
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ModelError(
+            f"model {model.name!r} has no shapes yet; start it with keras.Input or build it"
+        )
+    layers = named_layers(model)
+    tracer = _Tracer(model, layers)
+    walk = walked(layers.values())
     for node in walk.nodes:
         tracer.follow(node)
     for number in walk.outputs:
@@ -116,11 +114,11 @@ def runs_of(steps: Sequence[Step]) -> dict[str, int]:
 class _Tracer:
     """Sends the numbers; holds what lies on every tensor."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, layers: Mapping[str, Any]) -> None:
         self.book = Numbers()
         self.flows: dict[int, Flow] = {}
         self.steps: list[Step] = []
-        self._layers = {id(layer): name for name, layer in named_layers(model).items()}
+        self._layers = {id(layer): name for name, layer in layers.items()}
         weights = named_weights(model)
         named = {**weights, **named_states(model)}
         self._weights = {id(weight): name for name, weight in named.items()}

@@ -1,8 +1,12 @@
-"""A model's calls with nested models and TimeDistributed layers opened; tensors have numbers."""
+"""A model's calls with nested models and TimeDistributed layers opened; tensors have numbers.
+
+A Functional or Sequential model that code of the user's calls (held by a subclassed model or a
+layer) is walked by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -43,7 +47,7 @@ class Walk:
 
     Attributes:
         nodes: the calls.
-        outputs: numbers of the model's outputs.
+        outputs: numbers of the outputs of the model, and of each that is walked by itself.
         entries: by ``id`` of the input tensor of a nested model, the number of what goes in there.
     """
 
@@ -52,24 +56,32 @@ class Walk:
     entries: Mapping[int, int]
 
 
-def walked(function: Any) -> Walk:
-    """Walk through a Functional graph; a nested model's calls stand where it is called, so a model
-    that is called twice is walked through twice."""
+def walked(layers: Iterable[Any]) -> Walk:
+    """Walk through the Functional graphs among ``layers``, containers before what they hold. A
+    nested model's calls stand where it is called, so a model that is called twice is walked
+    through twice; what no walk opened is walked by itself."""
     walker = _Walker()
-    places: dict[int, int] = {}
-    walker.walk(function, places)
-    outputs = tuple(places[id(tensor)] for tensor in function.outputs)
-    return Walk(tuple(walker.nodes), outputs, walker.entries)
+    outputs: list[int] = []
+    for layer in layers:
+        function = function_of(layer)
+        if function is None or id(function) in walker.opened:
+            continue
+        places: dict[int, int] = {}
+        walker.walk(function, places)
+        outputs += [places[id(tensor)] for tensor in function.outputs]
+    return Walk(tuple(walker.nodes), tuple(outputs), walker.entries)
 
 
 class _Walker:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.entries: dict[int, int] = {}
+        self.opened: set[int] = set()
         self._numbers = count()
 
     def walk(self, function: Any, places: dict[int, int], times: int = 1) -> None:
         """Number the tensors of a graph; ``places`` has those that go in, by ``id``."""
+        self.opened.add(id(function))
         for call in calls(function):
             if not call.inputs and id(call.outputs[0]) in places:
                 continue  # the input of a nested model: what it is called with
