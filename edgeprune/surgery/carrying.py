@@ -30,7 +30,6 @@ class _Carrier:
         self._origins = decision.trace.origins
         self._orders = [decision.orders.get(origin.name) for origin in self._origins]
         self._values: dict[str, Array] = {}
-        self._sliced_along: set[tuple[str, int]] = set()
         self._gathered: set[str] = set()
         self._configs: dict[str, tuple[Step, After, bool]] = {}
         self._calls: dict[int, Any] = {}
@@ -101,10 +100,11 @@ class _Carrier:
             axes.setdefault((name, part.axis), []).append(part.ids)
         for (name, axis), lanes in axes.items():
             keep = self._kept(tuple(lanes))
-            # A shared layer is sliced at its first call.
-            if keep is not None and (name, axis) not in self._sliced_along:
-                self._values[name] = np.take(self._value(name), keep, axis=axis)
-            self._sliced_along.add((name, axis))
+            old, value = self._decision.weights[name], self._value(name)
+            # A shared layer is sliced at its first call; its bias may be folded into again.
+            fresh = name not in self._gathered and value.shape[axis] == old.shape[axis]
+            if keep is not None and fresh:
+                self._values[name] = np.take(value, keep, axis=axis)
         for name, runs in step.runs.items():
             reads = next(part for part in step.parts if part.runs > 1)
             keep = self._kept(tuple(axes[name, reads.axis]))
