@@ -97,6 +97,9 @@ def plan(
     pattern: Pattern = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
+    multiple: int = 1,
+    minimum: int = 1,
+    most: float = 1.0,
 ) -> Plan:
     """What to remove: exactly one of ``sparsity``, ``threshold``, ``channels``, or ``channels``
     with ``sparsity`` (a hybrid).
@@ -110,12 +113,16 @@ def plan(
             ``scope="global"``).
         pattern: ``"1x4"`` takes Dense kernels in blocks of four along their input axis.
         scope: compare all together, or within each layer.
-        exclude: globs of layer or weight names to leave alone.
+        exclude: globs of layer, weight or group names to leave alone.
+        multiple: what is kept of a group that ``channels`` cuts is a multiple of this (a group
+            that is no wider keeps all); ``Target.load(name).channel_multiple`` is a device's.
+        minimum: fewest channels that a cut leaves of a group.
+        most: largest share of a group's channels that may leave.
 
     Raises:
         PlanError: a request that cannot be met, or scores that are not finite.
     """
-    from edgeprune.planning import make_plan
+    from edgeprune.planning import Constraints, make_plan
 
     return make_plan(
         scores,
@@ -126,6 +133,7 @@ def plan(
         pattern=pattern,
         scope=scope,
         exclude=tuple(exclude),
+        constraints=Constraints(multiple, minimum, most),
     )
 
 
@@ -187,6 +195,9 @@ def prune(
     pattern: Pattern = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
+    multiple: int = 1,
+    minimum: int = 1,
+    most: float = 1.0,
     rounds: int = 1,
     schedule: Literal["cubic", "linear", "constant"] = "cubic",
     max_drop: float | None = None,
@@ -206,7 +217,7 @@ def prune(
     """(score → plan → zero → recover) × ``rounds`` → strip, in memory.
 
     Args:
-        model, data, loss, sparsity … exclude: as :func:`score` and :func:`plan`.
+        model, data, loss, sparsity … most: as :func:`score` and :func:`plan`.
         metric: a Keras metric or its name; the compiled one, else the loss.
         method: name of the score; of several, a rehearsal of ``rehearsal_epochs`` chooses on the
             validation split.
@@ -229,13 +240,11 @@ def prune(
     """
     from edgeprune.feeding import as_dataset, parted
     from edgeprune.models import make_task
-    from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
+    from edgeprune.pipeline.goals import Goal
+    from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
+    from edgeprune.planning import Constraints
     from edgeprune.surgery import strip as strip_model
 
-    task = make_task(loss, metric, None, None, model=_model(model), base=None)
-    train, held_out, calibrate = parted(
-        as_dataset(data, model), validation, calibration_examples, seed
-    )
     goal = Goal(
         sparsity=sparsity,
         threshold=threshold,
@@ -243,9 +252,15 @@ def prune(
         pattern=pattern,
         scope=scope,
         exclude=tuple(exclude),
+        constraints=Constraints(multiple, minimum, most),
         rounds=rounds,
         schedule=schedule,
         max_drop=max_drop,
+    )
+    task = make_task(loss, metric, None, None, model=_model(model), base=None)
+    goal.foretold(model)
+    train, held_out, calibrate = parted(
+        as_dataset(data, model), validation, calibration_examples, seed
     )
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
     material = Material(train, held_out, calibrate, task, microbatch, seed)

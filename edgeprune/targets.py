@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,6 +49,11 @@ class Target(Strict):
     )
     formats: Annotated[tuple[Format, ...], Field(strict=False, min_length=1)] = Field(
         default=("fp32", "fp32-sparse", "onnx-fp32"), description="Variants it can run."
+    )
+    channel_multiple: Annotated[int, Field(ge=1)] = Field(
+        default=1,
+        description="Widths that its kernels run at full speed are multiples of this; what "
+        "[prune] channels leaves of a group is rounded to it.",
     )
     note: str = Field(default="", description="What a person should know of it.")
 
@@ -121,6 +127,11 @@ class Target(Strict):
     def facts(self) -> dict[str, Any]:
         """The profile as JSON values, for ``--json`` and stage keys: no path."""
         return {"name": self.name, **self.model_dump(mode="json", by_alias=True)}
+
+
+def common_multiple(targets: Iterable[Target]) -> int:
+    """The least width that suits the kernels of every one of ``targets``."""
+    return math.lcm(*(target.channel_multiple for target in targets))
 
 
 def folders(extra: Iterable[Path | str] = ()) -> tuple[Path, ...]:

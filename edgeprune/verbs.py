@@ -168,12 +168,20 @@ def score_file(
     }
 
 
-def plan_file(scores: Path, out: Path, *, model: Source | None = None, **asked: Any) -> Facts:
+def plan_file(
+    scores: Path,
+    out: Path,
+    *,
+    model: Source | None = None,
+    targets: Sequence[str] = (),
+    **asked: Any,
+) -> Facts:
     """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
-    keywords of :func:`edgeprune.plan`."""
+    keywords of :func:`edgeprune.plan`; ``targets`` give the multiple where it is not among them."""
     placed(out, ".json")
     check_file(out.with_suffix(".npz"))
-    from edgeprune.planning import make_plan
+    asked |= _multiple(targets, asked)
+    from edgeprune import api
     from edgeprune.scores import Scores
 
     found = Scores.load(scores)
@@ -186,7 +194,7 @@ def plan_file(scores: Path, out: Path, *, model: Source | None = None, **asked: 
         graph = trace(model.found().opened())
     elif asked.get("channels") is not None:
         raise InputError("--channels needs to know which channels belong together: add --model")
-    plan = make_plan(found, graph, **asked)
+    plan = api.plan(found, graph, **asked)
     plan.save(out)
     return {"file": str(out), **_planned(plan)}
 
@@ -230,12 +238,14 @@ def prune_file(
     out: Path,
     *,
     plan_out: Path | None = None,
+    targets: Sequence[str] = (),
     progress: Progress = SILENT,
     **asked: Any,
 ) -> Facts:
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
-    are the keywords of :func:`edgeprune.prune`."""
+    are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
     placed(out, *MODELS)
+    asked |= _multiple(targets, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
         check_file(plan_out.with_suffix(".npz"))
@@ -467,6 +477,18 @@ def makefile_path() -> Path:
         if (folder / "edgeprune.mk").is_file():
             return folder / "edgeprune.mk"
     raise InputError("edgeprune.mk is not in this installation; install edgeprune again")
+
+
+def _multiple(targets: Sequence[str], asked: Facts) -> Facts:
+    """The multiple that the profiles ask for, where none is said."""
+    if not targets:
+        return {}
+    if asked.get("channels") is None:
+        raise InputError("--target gives a multiple for channels: add --channels, or leave it out")
+    from edgeprune.targets import Target, common_multiple
+
+    multiple = common_multiple([Target.load(name) for name in targets])
+    return {} if "multiple" in asked else {"multiple": multiple}
 
 
 def _planned(plan: Any) -> Facts:

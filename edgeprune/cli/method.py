@@ -13,6 +13,7 @@ from edgeprune.cli.options import (
     Channels,
     Data,
     DecayOption,
+    Device,
     Epochs,
     Exclude,
     Json,
@@ -20,7 +21,10 @@ from edgeprune.cli.options import (
     Method,
     MethodOption,
     Metric,
+    Minimum,
     Model,
+    Most,
+    Multiple,
     Out,
     Patience,
     Pattern,
@@ -96,6 +100,10 @@ def plan(
     pattern: PatternOption = Pattern.none,
     scope: ScopeOption = Scope.whole,
     exclude: Exclude = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
+    most: Most = None,
+    target: Device = None,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -115,8 +123,13 @@ def plan(
         pattern=pattern.value,
         scope=scope.value,
         exclude=tuple(exclude or ()),
+        targets=tuple(target or ()),
+        **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
     )
-    session.result(facts, f"{out}: {_planned(facts)}", json=json)
+    from edgeprune.cli.tables import widths_table
+
+    widths = [widths_table(facts["why"]["widths"])] if facts["channels"] else []
+    session.result(facts, [*widths, f"{out}: {_planned(facts)}"], json=json)
 
 
 def zero(
@@ -154,6 +167,10 @@ def prune(
     pattern: PatternOption = Pattern.none,
     scope: ScopeOption = Scope.whole,
     exclude: Exclude = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
+    most: Most = None,
+    target: Device = None,
     rounds: Annotated[int, typer.Option(min=1, help="One round is one shot.")] = 1,
     schedule: Annotated[
         Schedule, typer.Option(help="How the rounds approach the goal.")
@@ -201,8 +218,12 @@ def prune(
         schedule=schedule.value,
         max_drop=max_drop,
         rehearsal_epochs=rehearsal_epochs,
+        targets=tuple(target or ()),
         **gathered(
             {
+                "multiple": multiple,
+                "minimum": minimum,
+                "most": most,
                 "recover": tuple(step.value for step in recover) if recover else None,
                 "epochs": epochs,
                 "learning_rate": learning_rate,

@@ -83,6 +83,18 @@ def share(text: str) -> float:
     raise typer.BadParameter(f"{text} is not a share between 0 and 1, such as 0.95")
 
 
+def whole_share(text: str) -> float:
+    """A share that may be all.
+
+    Raises:
+        BadParameter: no number above 0 and up to 1.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise typer.BadParameter(f"{text} is not a share above 0, at most 1, such as 0.5")
+
+
 Share = Annotated[
     float | None, typer.Option(metavar="X", parser=share, help="Share of weights to zero.")
 ]
@@ -92,7 +104,22 @@ Channels = Annotated[
     typer.Option(metavar="X", parser=share, help="Share of units and filters to remove."),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option(metavar="GLOB", help="Layers or weights to leave alone.")
+    list[str] | None, typer.Option(metavar="GLOB", help="Layers, weights or groups to leave alone.")
+]
+Multiple = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Cut groups to multiples of N channels."),
+]
+Minimum = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Keep at least N channels a group.")
+]
+Most = Annotated[
+    float | None,
+    typer.Option(metavar="X", parser=whole_share, help="Cut at most this share of any group."),
+]
+Device = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="NAME", help="Take the multiple of this profile; repeatable."),
 ]
 PatternOption = Annotated[
     Pattern, typer.Option(help="1x4: blocks along a Dense input, fast in TFLite.")

@@ -189,6 +189,17 @@ def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:
     return grid
 
 
+def widths_table(widths: Mapping[str, Mapping[str, int]]) -> Table:
+    """What a plan keeps of each group that it cuts."""
+    grid = _grid("Channels")
+    grid.add_column("group", overflow="fold")
+    for column in ("kept", "of"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for name, width in widths.items():
+        grid.add_row(Text(name, "bold"), f"{width['kept']:,}", f"{width['size']:,}")
+    return grid
+
+
 def doctor_table(checks: Sequence[Any]) -> Table:
     """What a machine has."""
     grid = _grid("edgeprune doctor")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edgeprune.errors import PlanError
 from edgeprune.pipeline.inputs import Inputs
+from edgeprune.planning import Constraints
 from edgeprune.recipes import ROLES, Prune
 
 FORESEEN = ("check", "rehearse", "round")
 """Kinds of stages that what is foreseen would end."""
-ALL = float(np.finfo(np.float32).max) / 2
-"""A threshold that every score is below."""
 
 
 def foresee(inputs: Inputs) -> None:
@@ -40,25 +37,12 @@ def _look(inputs: Inputs) -> None:
 
 
 def _plan(prune: Prune, model: Any) -> None:
-    """How much can go is no matter of the score: but for a hybrid, whose channels decide how many
-    single weights are left, and for a threshold, where all that may go is asked for."""
-    from edgeprune.planning import make_plan
-    from edgeprune.scoring import score_model
-    from edgeprune.surgery import trace
+    from edgeprune.pipeline.goals import Goal
 
-    asked: dict[str, Any] = {"sparsity": prune.sparsity}
-    if prune.channels is not None:
-        asked = {"channels": prune.channels}
-    elif prune.threshold is not None:
-        asked = {"threshold": ALL}
-    plan = make_plan(
-        score_model(model, None, method="magnitude"),
-        trace(model) if "channels" in asked else None,
-        **asked,
-        pattern=prune.pattern,
-        scope=prune.scope,
-        exclude=prune.exclude,
-    )
+    goal = Goal.of(prune)
+    plan = goal.foretold(model)
     if not plan.masks and not plan.cuts:
         hint = "exclude less, or ask for more" if prune.exclude else "ask for more"
+        if prune.channels is not None and goal.constraints != Constraints():
+            hint += f", or set other constraints than {goal.constraints}"
         raise PlanError(f"prune: nothing of this model would go; {hint}")

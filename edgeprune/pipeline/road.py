@@ -17,6 +17,7 @@ from edgeprune.pipeline.gates import foretold, no_file
 from edgeprune.pipeline.inputs import Inputs, InputsChanged
 from edgeprune.pipeline.quick import quick_recipe
 from edgeprune.pipeline.record import Record
+from edgeprune.pipeline.rounding import is_open, rounded, told
 from edgeprune.pipeline.steps import Step, Table
 from edgeprune.pipeline.timings import Clock, Timings
 from edgeprune.progress import SILENT, Progress
@@ -156,8 +157,12 @@ class _Road:
     ) -> None:
         self.quick = quick
         self.progress = progress
-        self.recipe = quick_recipe(recipe) if quick else recipe
         self.targets = _chosen(recipe, targets)
+        # One model for every target, also where a run releases for a few of them.
+        self.profiles = _chosen(recipe, ()) if is_open(recipe) else self.targets
+        self._rounding = told(recipe, self.profiles)
+        recipe = rounded(recipe, self.profiles)
+        self.recipe = quick_recipe(recipe) if quick else recipe
         self.workspace = workspace_of(recipe.path, quick=quick)
         record = Record(self.workspace, writes=writes)
         self.inputs = Inputs(self.recipe, self.workspace, trust_model=trust_model, record=record)
@@ -212,9 +217,12 @@ class _Road:
         check_folder(self.recipe.resolve(self.recipe.output))
 
     def foretell(self) -> None:
-        """Say now which gates cannot be judged, or can hardly be kept."""
+        """Say now what the targets make of the widths, and which gates cannot be judged, or can
+        hardly be kept."""
         from edgeprune.benchmarking import unreachable
 
+        if self._rounding:
+            self.progress.say(f"note: {self._rounding}")
         for target in self.targets:
             for line in foretold(self.recipe, target, unreachable(target)):
                 self.progress.say(f"note: {line}")
@@ -238,7 +246,7 @@ class _Road:
             for folder in folders(pattern, recipe.base)
             if not any(folder.is_relative_to(place) for place in ours)
         }
-        return [*self.inputs.files(), *sorted(found), *(target.path for target in self.targets)]
+        return [*self.inputs.files(), *sorted(found), *(target.path for target in self.profiles)]
 
     def _steps(self) -> list[Step]:
         return Table(self.recipe, self.inputs, self.workspace, self.targets).steps()

@@ -12,8 +12,8 @@ from edgeprune.datasets import Dataset
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.gates import beyond
-from edgeprune.planning import make_plan, ramp
-from edgeprune.plans import Pattern, Plan
+from edgeprune.pipeline.goals import Goal
+from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
 from edgeprune.recovery import fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
@@ -23,45 +23,6 @@ from edgeprune.surgery import trace, zero
 
 RECOVERY_BATCH = 256
 """Examples per batch where only statistics are gathered."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """How much goes in the end, and how the rounds get there.
-
-    Attributes:
-        sparsity, threshold, channels, pattern, scope, exclude: as
-            :func:`edgeprune.planning.make_plan` takes them.
-        rounds: how many.
-        schedule: how the share grows over them.
-        max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
-            round before it counts.
-    """
-
-    sparsity: float | None = None
-    threshold: float | None = None
-    channels: float | None = None
-    pattern: Pattern = "none"
-    scope: Literal["global", "layer"] = "global"
-    exclude: tuple[str, ...] = ()
-    rounds: int = 1
-    schedule: Literal["cubic", "linear", "constant"] = "cubic"
-    max_drop: float | None = None
-
-    def steps(self) -> list[dict[str, float]]:
-        """What each round asks of planning: the target's share by the schedule, the last one the
-        target itself. A threshold is no share and asks the same of every round."""
-        if self.threshold is not None:
-            return [{"threshold": self.threshold}] * self.rounds
-        asked: list[dict[str, float]] = [{} for _ in range(self.rounds)]
-        for key in ("sparsity", "channels"):
-            target = getattr(self, key)
-            if target is not None:
-                for step, share in zip(
-                    asked, ramp(self.schedule, target, self.rounds), strict=True
-                ):
-                    step[key] = share
-        return asked
 
 
 @dataclass(frozen=True)
@@ -167,16 +128,8 @@ class Rounds:
             loss=material.task.loss,
             progress=shown,
         )
-        asked: dict[str, Any] = dict(goal.steps()[number - 1])
-        plan = make_plan(
-            scores,
-            self.graph if "channels" in asked else None,
-            **asked,
-            pattern=goal.pattern,
-            scope=goal.scope,
-            exclude=goal.exclude,
-            within=plan,
-        )
+        graph = self.graph if goal.channels is not None else None
+        plan = goal.plan(scores, graph, number=number, within=plan)
         model = self.recover(
             zero(model, plan),
             seed=f"{self.label}-{number}",

@@ -232,8 +232,9 @@ class Table:
 
 
 def _decisive(target: Target) -> dict[str, Any]:
-    """A profile without its prose."""
-    return {key: item for key, item in target.facts().items() if key not in ("description", "note")}
+    """What of a profile can change a measurement: neither its prose nor how it has channels cut."""
+    idle = ("description", "note", "channel_multiple")
+    return {key: item for key, item in target.facts().items() if key not in idle}
 
 
 def _host() -> dict[str, str]:

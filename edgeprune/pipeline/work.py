@@ -19,9 +19,10 @@ from edgeprune.datasets import Dataset
 from edgeprune.errors import MeasurementError, TrainingError
 from edgeprune.files import now, write_json
 from edgeprune.pipeline.gates import beyond, finite, no_file
+from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.original import BATCH, tried
-from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings, rehearse
+from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
@@ -326,10 +327,7 @@ class Work:
     @property
     def goal(self) -> Goal:
         """The recipe's ``[prune]``."""
-        prune = self.recipe.prune
-        names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
-        values = {name: getattr(prune, name) for name in (*names, "schedule", "max_drop")}
-        return Goal(**values)
+        return Goal.of(self.recipe.prune)
 
     @property
     def settings(self) -> Settings:

@@ -1,6 +1,7 @@
 """From scores to a plan: numpy only, no framework, no model object."""
 
+from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.requests import make_plan
 from edgeprune.planning.schedules import ramp
 
-__all__ = ["make_plan", "ramp"]
+__all__ = ["Constraints", "make_plan", "ramp"]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph, Group
-from edgeprune.planning.masking import lowest
+from edgeprune.planning.constraining import Constraints
+from edgeprune.planning.descending import Ladder, descend, ladder
 from edgeprune.scores import Scores
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
 
-def channel_scores(scores: Scores, group: Group) -> Floats:
+def channel_scores(scores: Scores, group: Group) -> Floats | None:
     """One score per channel: ``scores.channels`` where it is there, else the sum over the weights
-    that make or read the channel.
+    that make or read the channel; ``None`` where no scored weight does.
 
     Raises:
-        PlanError: no scored weight touches the group, or the numbers do not fit it.
+        PlanError: the numbers do not fit the group.
     """
     given = scores.channels.get(group.name)
     if given is not None:
@@ -42,9 +44,22 @@ def channel_scores(scores: Scores, group: Group) -> Floats:
         total += np.bincount(  # the last bin takes the positions that hold no channel (-1)
             np.where(member.channel < 0, group.size, member.channel), along, group.size + 1
         )
-    if not touched:
-        raise PlanError(f"no scored weight makes or reads group {group.name!r}; exclude it")
-    return total[:-1]
+    return total[:-1] if touched else None
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """What goes, by group.
+
+    Attributes:
+        cuts: the channels, those that went before among them.
+        groups: that could be cut, and whose channels the share was taken of.
+        unscored: names of those that no scored weight makes or reads; they keep their size.
+    """
+
+    cuts: Mapping[str, Ints]
+    groups: tuple[Group, ...]
+    unscored: tuple[str, ...]
 
 
 def choose_channels(
@@ -55,41 +70,73 @@ def choose_channels(
     together: bool,
     excluded: frozenset[str],
     before: Mapping[str, Ints],
-) -> dict[str, Ints]:
-    """By group, the channels that go (those of ``before`` among them); the lowest scores go.
+    constraints: Constraints,
+) -> Cuts:
+    """The lowest scores go, as many as come nearest to ``share`` at widths that ``constraints``
+    allow, counting what went ``before``.
 
-    ``together`` ranks the channels of all free groups at once, otherwise each group loses
-    ``round(share · size)``. One channel of each group stays.
+    ``together`` takes the share of the channels of all free groups at once, otherwise each group
+    loses it.
 
     Raises:
-        PlanError: no free group is left to cut.
+        PlanError: no free group is left to cut, or ``together`` what ``constraints`` leave free
+            holds too few channels. The rounding to a multiple is no such reason.
     """
-    free = [group for group in graph.free if not _kept(group, excluded)]
-    if not free:
+    rated, unscored = _rated(scores, graph, excluded)
+    ladders = [
+        ladder(scored, constraints, before=before.get(group.name)) for group, scored in rated
+    ]
+    if together:
+        _check_room(rated, ladders, share, constraints, before)
+        steps = descend(ladders, share)
+    else:
+        steps = [descend([each], share)[0] for each in ladders]
+    cuts = {name: drop.astype(np.int32) for name, drop in before.items()}
+    for (group, _), each, count in zip(rated, ladders, steps, strict=True):
+        drop = each.gone(count)
+        if drop.size:
+            cuts[group.name] = drop
+    return Cuts(cuts, tuple(group for group, _ in rated), unscored)
+
+
+def _rated(
+    scores: Scores, graph: Graph, excluded: frozenset[str]
+) -> tuple[list[tuple[Group, Floats]], tuple[str, ...]]:
+    """The groups that may be cut, each with its scores, and the names of the unscored."""
+    found = [
+        (group, channel_scores(scores, group)) for group in graph.free if not _kept(group, excluded)
+    ]
+    rated = [(group, scored) for group, scored in found if scored is not None]
+    unscored = tuple(group.name for group, scored in found if scored is None)
+    if not rated:
+        why = "fixed, excluded, or without a scored weight" if unscored else "fixed or excluded"
         raise PlanError(
-            "channels: no group of this model is free to lose channels (fixed or excluded); "
+            f"channels: no group of this model is free to lose channels ({why}); "
             "see 'edgeprune inspect --groups' for the reasons"
         )
-    rated = {group.name: channel_scores(scores, group) for group in free}
-    room = {name: _room(rated[name], before.get(name)) for name in rated}
-    gone: dict[str, npt.NDArray[np.bool_]] = {}
-    if together:
-        total = sum(group.size for group in free)
-        count = round(share * total) - sum(before[name].size for name in rated if name in before)
-        flat = lowest(np.concatenate([*rated.values()]), np.concatenate([*room.values()]), count)
-        places = np.cumsum([group.size for group in free])[:-1]
-        gone = dict(zip(rated, np.split(flat, places), strict=True))
-    else:
-        for group in free:
-            name = group.name
-            had = before[name].size if name in before else 0
-            gone[name] = lowest(rated[name], room[name], round(share * group.size) - had)
-    cuts = {name: drop.astype(np.int32) for name, drop in before.items()}
-    for name, lost in gone.items():
-        drop = np.union1d(np.flatnonzero(lost), cuts.get(name, np.zeros(0, np.int32)))
-        if drop.size:
-            cuts[name] = drop.astype(np.int32)
-    return cuts
+    return rated, unscored
+
+
+def _check_room(
+    rated: Sequence[tuple[Group, Floats]],
+    ladders: Sequence[Ladder],
+    share: float,
+    constraints: Constraints,
+    before: Mapping[str, Ints],
+) -> None:
+    """A share that a minimum or most puts out of reach, by more than widths are rounded."""
+    loose = Constraints(constraints.multiple)
+    if constraints == loose:
+        return
+    free = [ladder(scored, loose, before=before.get(group.name)) for group, scored in rated]
+    room = sum(int(each.stops[-1]) for each in ladders)
+    total = sum(each.size for each in ladders)
+    asked = min(share * total, sum(int(each.stops[-1]) for each in free))
+    if room + constraints.multiple / 2 < asked:
+        raise PlanError(
+            f"channels = {share}: with {constraints}, {room} of {total} channels can leave, so at "
+            f"most {room / total:.4f} can be reached; ask for less, or allow more"
+        )
 
 
 def _kept(group: Group, excluded: frozenset[str]) -> bool:
@@ -97,14 +144,3 @@ def _kept(group: Group, excluded: frozenset[str]) -> bool:
     loses inputs, not units."""
     makers = {member.weight for member in group.members if member.role == "makes"}
     return group.name in excluded or bool(makers & excluded)
-
-
-def _room(rated: Floats, before: Ints | None) -> npt.NDArray[np.int64]:
-    """1 for the channels that may go: neither gone already nor the best one left."""
-    there = np.ones(rated.size, bool)
-    if before is not None:
-        there[before] = False
-    room = there.astype(np.int64)
-    if there.any():
-        room[int(np.argmax(np.where(there, rated, -np.inf)))] = 0
-    return room

@@ -18,21 +18,20 @@ def layers_of(weight: str) -> tuple[str, ...]:
 def excluded(globs: Sequence[str], weights: Iterable[str], groups: Iterable[str]) -> frozenset[str]:
     """The names, of weights and of groups, that ``globs`` match.
 
-    A weight is matched by its own name or by that of a layer it lies in; ``*`` also crosses ``/``.
+    A weight or group is matched by its own name or by that of a layer it lies in; ``*`` also
+    crosses ``/``.
 
     Raises:
         PlanError: a glob that matches nothing.
     """
-    weights = list(weights)
-    groups = list(groups)
+    named = list(dict.fromkeys([*weights, *groups]))
     found: set[str] = set()
     for glob in globs:
-        hit = [w for w in weights if any(fnmatchcase(n, glob) for n in (w, *layers_of(w)))]
-        hit += [group for group in groups if fnmatchcase(group, glob)]
+        hit = [n for n in named if any(fnmatchcase(m, glob) for m in (n, *layers_of(n)))]
         if not hit:
-            known = {*weights, *groups, *(name for w in weights for name in layers_of(w))}
+            known = {*named, *(layer for name in named for layer in layers_of(name))}
             near = nearest(glob, known)
             hint = f"did you mean {near!r}?" if near else "see 'edgeprune inspect' for the names"
-            raise PlanError(f"exclude {glob!r} matches no layer or weight; {hint}")
+            raise PlanError(f"exclude {glob!r} matches no layer, weight or group; {hint}")
         found.update(hit)
     return frozenset(found)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
-from edgeprune.planning.cutting import choose_channels
+from edgeprune.planning.constraining import Constraints
+from edgeprune.planning.cutting import Cuts, choose_channels
 from edgeprune.planning.excluding import excluded
 from edgeprune.planning.masking import (
     BLOCK,
@@ -29,6 +30,7 @@ from edgeprune.scores import Scores
 
 Scope = Literal["global", "layer"]
 Bools = npt.NDArray[np.bool_]
+UNCONSTRAINED = Constraints()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class _Request:
     channels: float | None
     pattern: Pattern
     scope: Scope
+    constraints: Constraints
 
     def check(self) -> None:
         asked = (self.sparsity, self.threshold, self.channels)
@@ -57,6 +60,7 @@ class _Request:
             raise PlanError(f"threshold = {self.threshold}: a finite number above 0 is needed")
         _known("pattern", self.pattern, get_args(Pattern))
         _known("scope", self.scope, get_args(Scope))
+        self.constraints.check(self.channels)
 
 
 def make_plan(
@@ -69,6 +73,7 @@ def make_plan(
     pattern: Pattern = "none",
     scope: Scope = "global",
     exclude: Sequence[str] = (),
+    constraints: Constraints = UNCONSTRAINED,
     within: Plan | None = None,
 ) -> Plan:
     """What to remove, the lowest scores first; a function of its arguments alone.
@@ -87,8 +92,10 @@ def make_plan(
             shorter last block is one too) by their mean score, other kernels singly. The count is
             then reached or exceeded by less than one block.
         scope: ``"global"`` or ``"layer"``.
-        exclude: globs over names of weights or layers. Their weights are not masked, and their
-            units not cut (they may lose inputs).
+        exclude: globs over names of weights, layers or groups. Their weights are not masked, and
+            their units not cut (they may lose inputs).
+        constraints: on the widths that ``channels`` leaves. What is reached is then the nearest
+            share that they allow; so many of a group's channels go as make it one.
         within: the plan so far, of the same model; its zeros stay zero, and count.
 
     At least one connection (or block) of every weight and one channel of every group stays: a
@@ -97,29 +104,37 @@ def make_plan(
 
     Returns:
         ``why`` holds method, asked, reached (shares and counts), threshold (the highest score that
-        went, by weight for ``scope="layer"``), pattern, scope, exclude, guarded.
+        went, by weight for ``scope="layer"``), pattern, scope, exclude, guarded; with ``channels``
+        also constraints, widths (by group that was cut, kept of size) and unscored (groups that no
+        scored weight touches, which keep their size). Reached channels are a share of those of the
+        groups that may be cut.
 
     Raises:
         PlanError: not exactly one request, a number out of range, scores that are not finite, a
             graph or plan of another model, a glob that matches nothing, a sparsity that the
-            exclusions make impossible.
+            exclusions make impossible, channels that the constraints do.
     """
-    request = _Request(sparsity, threshold, channels, pattern, scope)
+    request = _Request(sparsity, threshold, channels, pattern, scope, constraints)
     request.check()
     _check_scores(scores)
     graph = _check_graph(scores, graph, request, within)
-    kept_out = excluded(exclude, scores.weights, [g.name for g in graph] if graph else ())
+    weights = {**scores.weights, **graph.weights} if graph else scores.weights
+    kept_out = excluded(exclude, weights, [group.name for group in graph] if graph else ())
+    cuts: Mapping[str, npt.NDArray[np.int32]]
     cuts = {cut.group: cut.drop for cut in within.cuts} if within else {}
+    chosen = None
     if channels is not None:
         assert graph is not None
-        cuts = choose_channels(
+        chosen = choose_channels(
             scores,
             graph,
             channels,
             together=scope == "global",
             excluded=kept_out,
             before=cuts,
+            constraints=constraints,
         )
+        cuts = chosen.cuts
     gone = _gone_before(scores, graph, cuts, within)
     masks: dict[str, Bools] = {}
     choice = Choice({}, {}, ())
@@ -129,6 +144,9 @@ def make_plan(
         masks = {mask.weight: ~mask.keep for mask in within.masks}
     for name, lost in masks.items():
         gone[name] = lost if name not in gone else gone[name] | lost
+    why = _why(scores, request, exclude, gone, choice)
+    if graph is not None and (chosen or cuts):
+        _add_cuts(why, request, cuts, graph, chosen)
     return Plan(
         model=scores.model,
         cuts=tuple(Cut(name, drop) for name, drop in cuts.items()),
@@ -137,7 +155,7 @@ def make_plan(
             for name, lost in masks.items()
             if lost.any()
         ),
-        why=_why(scores, request, exclude, gone, cuts, graph, choice),
+        why=why,
     )
 
 
@@ -241,17 +259,10 @@ def _why(
     request: _Request,
     exclude: Sequence[str],
     gone: Mapping[str, Bools],
-    cuts: Mapping[str, Any],
-    graph: Graph | None,
     choice: Choice,
 ) -> dict[str, Any]:
     total = sum(value.size for value in scores.weights.values())
     zeros = sum(int(lost.sum()) for lost in gone.values())
-    reached: dict[str, Any] = {"sparsity": zeros / total, "zeros": zeros, "weights": total}
-    if graph is not None and cuts:
-        free = sum(group.size for group in graph.free)
-        dropped = sum(int(drop.size) for drop in cuts.values())
-        reached |= {"channels": dropped / max(free, 1), "dropped": dropped, "free": free}
     asked = {
         name: value
         for name in ("sparsity", "threshold", "channels")
@@ -260,7 +271,7 @@ def _why(
     why: dict[str, Any] = {
         "method": scores.method,
         "asked": asked,
-        "reached": reached,
+        "reached": {"sparsity": zeros / total, "zeros": zeros, "weights": total},
         "pattern": request.pattern,
         "scope": request.scope,
         "exclude": list(exclude),
@@ -270,6 +281,28 @@ def _why(
         edges = dict(choice.edge)
         why["threshold"] = edges if request.scope == "layer" else max(edges.values())
     return why
+
+
+def _add_cuts(
+    why: dict[str, Any],
+    request: _Request,
+    cuts: Mapping[str, npt.NDArray[np.int32]],
+    graph: Graph,
+    chosen: Cuts | None,
+) -> None:
+    """What became of the channels, into ``why``."""
+    groups = chosen.groups if chosen else graph.free
+    sizes = {group.name: group.size for group in groups}
+    dropped = sum(int(drop.size) for name, drop in cuts.items() if name in sizes)
+    free = sum(sizes.values())
+    why["reached"] |= {"channels": dropped / max(free, 1), "dropped": dropped, "free": free}
+    why["widths"] = {
+        name: {"kept": graph[name].size - int(drop.size), "size": graph[name].size}
+        for name, drop in cuts.items()
+    }
+    if chosen:
+        why["constraints"] = request.constraints.facts()
+        why["unscored"] = list(chosen.unscored)
 
 
 def _at_least(share: float, total: int) -> int:

@@ -199,6 +199,15 @@ class Prune(Strict):
         default="global", description="Compare all connections together, or each layer's."
     )
     exclude: Names = Field(default=(), description="Globs of layers or weights to leave alone.")
+    multiple: Count | None = Field(
+        default=None,
+        description="What a cut keeps of a group of channels is a multiple of this; absent: of "
+        "what the targets' profiles ask for.",
+    )
+    minimum: Count = Field(default=1, description="Fewest channels that a cut leaves of a group.")
+    most: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Largest share of a group's channels that may leave."
+    )
     rounds: Count = Field(default=1, description="Score, prune, recover so many times.")
     schedule: Literal["cubic", "linear", "constant"] = Field(
         default="cubic", description="How the rounds approach the target."
@@ -224,6 +233,25 @@ class Prune(Strict):
             "hybrid); given: {found}",
             {"found": found},
         )
+
+    @model_validator(mode="after")
+    def _constraints_fit(self) -> Self:
+        given = [key for key in ("multiple", "minimum", "most") if key in self.model_fields_set]
+        if given and self.channels is None:
+            raise PydanticCustomError(
+                "rule",
+                "has {given}, which says how channels are cut, and no channels; ask for channels "
+                "or leave it out",
+                {"given": given[0]},
+            )
+        if self.channels is not None and self.most < self.channels:
+            raise PydanticCustomError(
+                "rule",
+                "asks for channels = {channels} with most = {most}: of no group may more than "
+                "{most} leave; raise most or ask for less",
+                {"channels": self.channels, "most": self.most},
+            )
+        return self
 
 
 class Finetune(Strict):

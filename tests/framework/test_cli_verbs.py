@@ -53,6 +53,8 @@ open(f"{folder}/mine.py", "w").write(
 )
 """
 
+HALF = ("plan", "s.npz", "--model", "model.keras", "--channels", "0.5", "-o", "x.json")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -202,6 +204,37 @@ def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> 
     assert sum(facts["channels"].values()) == 24
 
 
+def test_widths_that_a_device_likes(program: Program, folder: Path, zeroed: Path) -> None:
+    """A plan says what it keeps of each group, prune and strip leave it so."""
+    code, out, err = program(folder, *HALF, "--multiple", 8, "--minimum", 12)
+    assert code == 0, err
+    assert [line.split() for line in out.splitlines() if line.split()[-1:] == ["32"]] == [
+        ["first", "16", "32"]
+    ]
+    facts = program.facts(folder, *HALF, "--multiple", 5, "--scope", "layer")
+    assert facts["why"]["widths"] == {
+        "first": {"kept": 15, "size": 32},
+        "second": {"kept": 10, "size": 16},
+    }
+    # The multiple of a device; one that is said counts before it.
+    for more, multiple in (((), 16), (("--multiple", 4), 4)):
+        facts = program.facts(
+            folder, *HALF, "--target", "host", "--target", "raspberry-pi-4", *more
+        )
+        assert facts["why"]["constraints"] == {"multiple": multiple, "minimum": 1, "most": 1.0}
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--channels", 0.4, "--epochs", 1,
+        "--rounds", 2, "--target", "raspberry-pi-4", "--most", 0.5, "-o", "even.keras",
+    )  # fmt: skip
+    widths = facts["plan"]["why"]["widths"]
+    assert widths and all(width["kept"] % 8 == 0 for width in widths.values())
+    assert all(2 * width["kept"] >= width["size"] for width in widths.values())
+    groups = program.facts(folder, "inspect", "even.keras", "--groups")["groups"]
+    assert {group["name"]: group["size"] for group in groups}.items() >= {
+        name: width["kept"] for name, width in widths.items()
+    }.items()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -212,6 +245,22 @@ def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> 
         (("score", "model.keras", "--data", "nan.npz", "-o", "x.npz"), ("nan.npz", "nan at")),
         (("plan", "s.npz", "-o", "x.json"), ("sparsity",)),
         (("plan", "s.npz", "--sparsity", "1.5", "-o", "x.json"), ("1.5",)),
+        ((*HALF, "--multiple", "0"), ("--multiple", "0")),
+        ((*HALF, "--multiple", "8.5"), ("--multiple", "8.5")),
+        ((*HALF, "--minimum", "-1"), ("--minimum", "-1")),
+        ((*HALF, "--most", "0"), ("--most", "0 is not a share above 0")),
+        ((*HALF, "--most", "1.5"), ("--most", "1.5 is not a share")),
+        ((*HALF, "--most", "0.25"), ("channels = 0.5 with most = 0.25",)),
+        ((*HALF, "--minimum", "15"), ("minimum = 15, 18 of 48", "0.3750")),
+        ((*HALF, "--target", "hots"), ("'hots'", "'host'")),
+        (
+            ("plan", "s.npz", "--sparsity", "0.5", "--multiple", "8", "-o", "x.json"),
+            ("multiple = 8 without channels",),
+        ),
+        (
+            ("plan", "s.npz", "--sparsity", "0.5", "--target", "host", "-o", "x.json"),
+            ("--target", "--channels"),
+        ),
         (("plan", "d.npz", "--sparsity", "0.5", "-o", "x.json"), ("d.npz",)),
         (("zero", "model.keras", "--plan", "absent.json", "-o", "x.keras"), ("absent.json",)),
         (("inspect", "mine.py"), ("mine.py",)),

@@ -15,6 +15,7 @@ from edgeprune.models import load_model, settings_digest, values_digest
 from edgeprune.pipeline import dry_run, run, workspace_of
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.steps import Table, deciding
+from edgeprune.progress import Progress
 from edgeprune.recipes import Recipe
 from edgeprune.targets import Target
 
@@ -327,3 +328,45 @@ def test_a_dry_run_sees_what_a_function_returns_now(project: Path) -> None:
     # The timings ask for the number of examples of data under other settings: it is called.
     sets = [*SHORT, "data.train.examples=300"]
     assert "data" in str(next(s.why for s in dry_run(recipe, sets=sets) if s.stage == "round-1"))
+
+
+# -- what a device asks of widths --------------------------------------------------------------
+
+
+def test_the_targets_multiple_decides_where_the_recipe_leaves_it_open(project: Path) -> None:
+    """Of all targets, also where a run releases for one of them; a benchmark is not redone."""
+    recipe = project / "edgeprune.toml"
+    recipe.write_text(
+        recipe.read_text().replace("sparsity = 0.6", "channels = 0.4").replace("min_sp", "# min_sp")
+        + '\n[[targets]]\nname = "board"\n'
+    )
+    (project / "targets").mkdir()
+    profile = project / "targets" / "board.toml"
+    said: list[str] = []
+
+    class Said(Progress):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    def states(multiple: int, *sets: str) -> dict[str, bool]:
+        profile.write_text(f'description = "d"\narch = "riscv64"\nchannel_multiple = {multiple}\n')
+        sets = (*SHORT, "gates.unmeasured='allow'", *sets)
+        return {state.stage: state.done for state in dry_run(recipe, targets=["host"], sets=sets)}
+
+    assert not any(states(8).values())
+    depfile = project / "made.d"
+    sets = (*SHORT, "gates.unmeasured='allow'")
+    run(recipe, targets=["host"], sets=sets, depfile=depfile, progress=Said())
+    assert [line for line in said if "multiples of 16" in line and "host, board" in line]
+    assert str(profile) in depfile.read_text()
+    plan = json.loads(next((project / ".edgeprune/stages/round-1").glob("*/plan.json")).read_text())
+    assert plan["why"]["widths"] == {"first": {"kept": 16, "size": 32}}
+    manifest = json.loads((project / "dist/host/manifest.json").read_text())
+    assert '"multiple": 16' in json.dumps(manifest)
+    # The same common multiple, or the same said in the recipe: nothing is to be done.
+    assert all(states(4).values()) and all(states(8, "prune.multiple=16").values())
+    # Another one redoes what is pruned, and not the original's files.
+    other = states(3)
+    assert not other["round-1"] and other["export-before-fp32"] and other["check"]
+    for set_ in ("prune.minimum=4", "prune.most=0.5", "prune.multiple=4"):
+        assert not states(8, set_)["round-1"], set_

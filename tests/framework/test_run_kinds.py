@@ -241,7 +241,7 @@ def test_folders_of_images(program: Program, tmp_path: Path) -> None:
         tmp_path,
         train=f'{{ path = "train", {how} }}',
         evaluate=f'{{ path = "test", {how} }}',
-        prune="channels = 0.5",
+        prune="channels = 0.5\nmultiple = 2",
         top='recover = ["finetune", "batchnorm"]',
     )
     result, manifest = released(program, tmp_path)

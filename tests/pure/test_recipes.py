@@ -179,6 +179,34 @@ ONE_FAULT = {
         edited("[finetune]", "[export]\nformats = []\n[finetune]"),
         "'export.formats' is an empty list; name at least one",
     ),
+    "no multiple": (
+        edited("sparsity = 0.9", "channels = 0.9\nmultiple = 0"),
+        "'prune.multiple' must be at least 1, not 0",
+    ),
+    "half a multiple": (
+        edited("sparsity = 0.9", "channels = 0.9\nmultiple = 8.5"),
+        "'prune.multiple' must be a whole number, not 8.5",
+    ),
+    "negative minimum": (
+        edited("sparsity = 0.9", "channels = 0.9\nminimum = -4"),
+        "'prune.minimum' must be at least 1, not -4",
+    ),
+    "at most nothing": (
+        edited("sparsity = 0.9", "channels = 0.9\nmost = 0"),
+        "'prune.most' must be above 0, not 0",
+    ),
+    "at most more than all": (
+        edited("sparsity = 0.9", "channels = 0.9\nmost = 1.2"),
+        "'prune.most' must be at most 1, not 1.2",
+    ),
+    "widths of no channels": (
+        edited("sparsity = 0.9", "sparsity = 0.9\nmultiple = 8"),
+        "'prune' has multiple, which says how channels are cut, and no channels",
+    ),
+    "more than most": (
+        edited("sparsity = 0.9", "channels = 0.9\nmost = 0.5"),
+        "'prune' asks for channels = 0.9 with most = 0.5: of no group may more than 0.5 leave",
+    ),
     "class twice": (edited("schema = 1", 'classes = ["a", "a"]'), "'classes' names 'a' twice"),
 }
 

@@ -29,6 +29,20 @@ def test_formats_are_those_of_recipes() -> None:
     assert get_args(targets.Format) == get_args(recipes.Format)
 
 
+def test_the_multiple_of_several_suits_each(tmp_path: Path) -> None:
+    text = 'description = "d"\narch = "aarch64"\nchannel_multiple = '
+    for number in (0, 1, 12):
+        (tmp_path / f"by-{number}.toml").write_text(f"{text}{number}")
+    ours = [Target.load("host"), Target.load("raspberry-pi-4")]
+    assert [target.channel_multiple for target in ours] == [16, 8]
+    assert targets.common_multiple(ours) == 16
+    twelve = Target.load("by-12", [tmp_path])
+    assert targets.common_multiple([*ours, twelve]) == 48
+    assert targets.common_multiple([Target.load("by-1", [tmp_path])]) == 1
+    with pytest.raises(RecipeError, match="'channel_multiple' must be at least 1, not 0"):
+        Target.load("by-0", [tmp_path])
+
+
 def test_takes_needs_format_and_engine(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(
         'description = "d"\narch = "aarch64"\nruntime = "litert"\nformats = ["fp32", "onnx-fp32"]'

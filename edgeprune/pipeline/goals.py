@@ -1,0 +1,103 @@
+"""How much goes in the end, and what each round on the way asks of planning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from edgeprune.graphs import Graph
+from edgeprune.planning import Constraints, make_plan, ramp
+from edgeprune.plans import Pattern, Plan
+from edgeprune.recipes import Prune
+from edgeprune.scores import Scores
+
+ALL = float(np.finfo(np.float32).max) / 2
+"""A threshold that every score is below."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How much goes in the end, and how the rounds get there.
+
+    Attributes:
+        sparsity, threshold, channels, pattern, scope, exclude, constraints: as
+            :func:`edgeprune.planning.make_plan` takes them.
+        rounds: how many.
+        schedule: how the share grows over them.
+        max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
+            round before it counts.
+    """
+
+    sparsity: float | None = None
+    threshold: float | None = None
+    channels: float | None = None
+    pattern: Pattern = "none"
+    scope: Literal["global", "layer"] = "global"
+    exclude: tuple[str, ...] = ()
+    constraints: Constraints = field(default_factory=Constraints)
+    rounds: int = 1
+    schedule: Literal["cubic", "linear", "constant"] = "cubic"
+    max_drop: float | None = None
+
+    @classmethod
+    def of(cls, prune: Prune) -> Goal:
+        """A recipe's ``[prune]``; a multiple that it leaves open is 1."""
+        names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
+        values = {name: getattr(prune, name) for name in (*names, "schedule", "max_drop")}
+        constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
+        return cls(**values, constraints=constraints)
+
+    def steps(self) -> list[dict[str, float]]:
+        """What each round asks of planning: the target's share by the schedule, the last one the
+        target itself. A threshold is no share and asks the same of every round."""
+        if self.threshold is not None:
+            return [{"threshold": self.threshold}] * self.rounds
+        asked: list[dict[str, float]] = [{} for _ in range(self.rounds)]
+        for key in ("sparsity", "channels"):
+            target = getattr(self, key)
+            if target is not None:
+                for step, share in zip(
+                    asked, ramp(self.schedule, target, self.rounds), strict=True
+                ):
+                    step[key] = share
+        return asked
+
+    def plan(
+        self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None
+    ) -> Plan:
+        """What goes by the end of round ``number`` (from 1); raises as
+        :func:`~edgeprune.planning.make_plan`."""
+        asked: Mapping[str, Any] = self.steps()[number - 1]
+        return make_plan(
+            scores,
+            graph,
+            **asked,
+            pattern=self.pattern,
+            scope=self.scope,
+            exclude=self.exclude,
+            constraints=self.constraints,
+            within=within,
+        )
+
+    def foretold(self, model: Any) -> Plan:
+        """What would go in the end by magnitude, before any round.
+
+        How much can go is no matter of the score: but for a hybrid, whose channels decide how many
+        single weights are left, and for a threshold, where all that may go is asked for.
+
+        Raises:
+            PlanError: what the last round would be refused for.
+        """
+        from edgeprune.scoring import score_model
+        from edgeprune.surgery import trace
+
+        goal = self
+        if self.channels is not None:
+            goal = replace(self, sparsity=None)
+        elif self.threshold is not None:
+            goal = replace(self, threshold=ALL)
+        graph = trace(model) if goal.channels is not None else None
+        return goal.plan(score_model(model, None, method="magnitude"), graph, number=goal.rounds)
