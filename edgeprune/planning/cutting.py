@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.errors import PlanError
-from edgeprune.graphs import Graph, Group
+from edgeprune.graphs import Graph, Group, Member
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.descending import Ladder, descend, ladder
 from edgeprune.scores import Scores
@@ -37,14 +37,22 @@ def channel_scores(scores: Scores, group: Group) -> Floats | None:
         if weight is None or member.role == "follows":
             continue
         touched = True
-        others = tuple(axis for axis in range(weight.ndim) if axis != member.axis)
-        along = weight.sum(axis=others, dtype=np.float64)
-        if along.shape != member.channel.shape:
-            raise PlanError(f"scores of {member.weight!r} do not fit this graph; score again")
-        total += np.bincount(  # the last bin takes the positions that hold no channel (-1)
-            np.where(member.channel < 0, group.size, member.channel), along, group.size + 1
-        )
+        place = np.where(member.channel < 0, group.size, member.channel).ravel()
+        # The last bin takes the positions that hold no channel (-1).
+        total += np.bincount(place, _along(member, weight).ravel(), group.size + 1)
     return total[:-1] if touched else None
+
+
+def _along(member: Member, weight: npt.NDArray[np.float32]) -> Floats:
+    """A weight's scores summed for each position of ``member.channel``, in its shape."""
+    try:
+        led = member.lead(weight)
+    except ValueError:  # an axis that is not there, runs that do not divide the filters
+        led = weight[:0]
+    depth = member.channel.ndim
+    if led.shape[:depth] != member.channel.shape:
+        raise PlanError(f"scores of {member.weight!r} do not fit this graph; score again")
+    return np.asarray(led.sum(axis=tuple(range(depth, led.ndim)), dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)

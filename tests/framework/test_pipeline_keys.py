@@ -366,7 +366,7 @@ def test_the_targets_multiple_decides_where_the_recipe_leaves_it_open(project: P
     # Another one redoes what is pruned, and not the original's files.
     other = states(8, "prune.multiple=4")
     assert not other["round-1"] and other["export-before-fp32"] and other["check"]
-    with pytest.raises(PlanError, match="nothing of this model would go.*multiple = 48"):
+    with pytest.raises(PlanError, match=r"nothing of this model would go.*multiple = 48"):
         states(3)
     for set_ in ("prune.minimum=4", "prune.most=0.5"):
         assert not states(8, set_)["round-1"], set_
