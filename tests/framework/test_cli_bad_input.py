@@ -299,7 +299,7 @@ def test_what_is_known_without_training_is_said_before_anything_runs(
     refused(program, project, ("run", *by, *more), 2, "free to lose channels")
     by = ("--set", "prune={channels=0.5, multiple=32}")
     refused(program, project, ("run", *by, *more), 2, "nothing of this", "multiple = 32")
-    by = ("--set", "prune={channels=0.5, minimum=15}")
+    by = ("--set", "prune={channels=0.5, multiple=1, minimum=15}")
     refused(program, project, ("run", *by, *more), 2, "minimum = 15, 18 of 48", "0.3750")
     assert set(project.glob(".edgeprune/stages/*/*")) == done
 
