@@ -17,13 +17,14 @@ NOUNS = (
 )  # fmt: skip
 SIGNATURES = {
     "load": "(path, *, trust=False)",
-    "trace": "(model)",
+    "trace": "(model, *, inexact=False)",
     "score": "(model, data, method='taylor', loss=None, *, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "zero": "(model, plan)",
     "hold": "(plan=None)",
     "strip": "(model)",
+    "cut": "(model, plan)",
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
     "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, recover=('finetune',), "
