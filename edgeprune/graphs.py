@@ -16,6 +16,11 @@ a gamma, a beta: all zero makes the channel zero), *read* it (the next kernel's 
 merely *follow* its position (moving statistics: sliced, never zeroed)."""
 
 
+Channels = npt.NDArray[np.int32]
+Cuts = Mapping[str, Channels]
+"""By group, the channels that leave."""
+
+
 @dataclass(frozen=True, eq=False)
 class Member:
     """One axis of one weight, tied to a group.
@@ -52,6 +57,10 @@ class Member:
             "role": self.role,
             "positions": int(self.channel.size),
         }
+
+
+UNEVEN = "the groups of a grouped convolution stay of equal size"
+"""Why a channel stays that :func:`evened` brings back."""
 
 
 def evened(
@@ -121,15 +130,89 @@ class Group:
 
 @dataclass(frozen=True)
 class Weight:
-    """What one weight costs.
+    """What one weight is.
 
     Attributes:
         shape: its shape.
-        uses: how often each of its elements is multiplied for one example, over all calls.
+        layer: name of the layer that has it.
+        runs: of a grouped convolution's kernel, how many runs of filters it has.
     """
 
     shape: tuple[int, ...]
-    uses: int = 0
+    layer: str = ""
+    runs: int = 1
+
+
+Lane = tuple[str, npt.NDArray[np.int32]]
+"""Name of a group, and which of its channels stands at each position, -1 for none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """A length that changes when channels leave: a position leaves with any of its channels.
+
+    Attributes:
+        size: its length.
+        lanes: the channels on it.
+    """
+
+    size: int
+    lanes: tuple[Lane, ...]
+
+    def left(self, cuts: Cuts) -> npt.NDArray[np.bool_]:
+        """By position, whether it is there when channels (by group) have left."""
+        stays = np.ones(self.size, bool)
+        for name, channel in self.lanes:
+            if name in cuts:
+                stays &= ~np.isin(channel, cuts[name])
+        return stays
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Multiply-accumulates: (elements of ``weight``) × (length of each axis) × ``times``.
+
+    Attributes:
+        layer: who does it.
+        weight: name of the kernel; ``None`` for products of activations with activations.
+        axes: what else the product runs over and channels may leave.
+        times: what does not change.
+    """
+
+    layer: str
+    weight: str | None
+    axes: tuple[Axis, ...]
+    times: int
+
+
+@dataclass(frozen=True, eq=False)
+class Floor:
+    """Positions of which some have to stay.
+
+    Attributes:
+        axis: the positions.
+        least: how many of them; where more would leave, the first of those stay.
+        reason: why.
+    """
+
+    axis: Axis
+    least: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Channels that stay although they are asked for.
+
+    Attributes:
+        group: name of the group.
+        channels: their numbers.
+        reason: why.
+    """
+
+    group: str
+    channels: tuple[int, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -138,11 +221,23 @@ class Cost:
 
     Attributes:
         parameters: number of weight elements.
-        macs: multiply-accumulates of kernels for one example.
+        macs: multiply-accumulates for one example, as :func:`edgeprune.models.macs` counts them:
+            of kernels, and of activations with activations where products are summed (attention,
+            ``Dot``, ``matmul``).
     """
 
-    parameters: int
-    macs: int
+    parameters: int = 0
+    macs: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.parameters - other.parameters, self.macs - other.macs)
+
+    def facts(self) -> dict[str, int]:
+        """JSON values."""
+        return {"parameters": self.parameters, "macs": self.macs}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +248,15 @@ class Graph:
         model: digest of the architecture (:func:`edgeprune.models.architecture_digest`).
         groups: in the order of the model's layers; names are unique.
         weights: every weight of the model, by name.
+        works: all that is multiplied.
+        floors: what cannot leave together.
     """
 
     model: str
     groups: tuple[Group, ...]
     weights: Mapping[str, Weight] = field(default_factory=dict)
+    works: tuple[Work, ...] = ()
+    floors: tuple[Floor, ...] = ()
 
     def __repr__(self) -> str:
         return f"Graph({len(self.groups)} groups, {len(self.free)} free, model {self.model[:8]})"
@@ -179,7 +278,7 @@ class Graph:
         return {"model": self.model, "groups": [group.facts() for group in self.groups]}
 
     def zeros_of(
-        self, cuts: Mapping[str, npt.NDArray[np.int32]], shapes: Mapping[str, tuple[int, ...]]
+        self, cuts: Cuts, shapes: Mapping[str, tuple[int, ...]]
     ) -> dict[str, npt.NDArray[np.bool_]]:
         """By weight, True where cutting channels writes a zero; only weights of ``shapes``.
 
@@ -200,28 +299,167 @@ class Graph:
                 member.lead(zeros)[np.isin(member.channel, drop)] = True
         return found
 
-    def cost(self, cuts: Mapping[str, npt.NDArray[np.int32]]) -> Cost:
-        """What is left when channels leave (by group), and nothing else.
+    def leaving(self, cuts: Cuts) -> tuple[dict[str, Channels], tuple[Stay, ...]]:
+        """What can leave of what is asked for, and what stays of it, with the reason.
 
-        Products of activations with activations, as in attention, are not counted.
+        Only what holds whatever the weights are: how far it goes that channels stay for the sake
+        of a pattern in a kernel, strip alone can tell.
+
+        Args:
+            cuts: by group, the channels.
         """
-        gone: dict[tuple[str, int], npt.NDArray[np.bool_]] = {}
-        for name, drop in cuts.items():
-            for member in self[name].members:
-                place = (member.weight, member.axis)
-                lost = np.isin(member.channel, drop)
-                gone[place] = gone[place] | lost if place in gone else lost
-        parameters = macs = 0
-        for name, weight in self.weights.items():
-            left = math.prod(
-                length - int(gone[name, axis].sum()) if (name, axis) in gone else length
-                for axis, length in enumerate(weight.shape)
+        left = {name: np.asarray(drop) for name, drop in cuts.items()}
+        stays: list[Stay] = []
+        moved = True
+        while moved:
+            moved = False
+            for floor in self.floors:
+                moved |= _back(left, stays, _held(floor, left), floor.reason)
+            for name, weight in self.weights.items():
+                if weight.runs > 1:
+                    moved |= _back(left, stays, self._uneven(name, left), UNEVEN)
+        return left, tuple(stays)
+
+    def _uneven(self, name: str, cuts: Cuts) -> dict[str, Channels]:
+        """By group, the channels that stay of ``cuts`` so that the runs of a kernel are even."""
+        weight = self.weights[name]
+        sides = []
+        for axis, width in zip((-2, -1), (weight.shape[-2] * weight.runs, weight.shape[-1]), strict=True):
+            lanes = tuple(
+                (group.name, member.channel.reshape(-1))
+                for group in self.groups
+                for member in group.members
+                if member.weight == name and member.axis == axis + len(weight.shape)
             )
-            parameters += left
-            macs += left * weight.uses
-        return Cost(parameters, macs)
+            sides.append(Axis(width, lanes))
+        alive = [side.left(cuts).reshape(weight.runs, -1) for side in sides]
+        found: dict[str, Channels] = {}
+        for side, before, after in zip(sides, alive, evened(*alive), strict=True):
+            places = np.flatnonzero(after & ~before)
+            for group, channel in side.lanes if places.size else ():
+                stay = np.intersect1d(channel[places], cuts.get(group, []))
+                if stay.size:
+                    found[group] = np.union1d(found.get(group, stay), stay).astype(np.int32)
+        return found
+
+    def cost(self, cuts: Cuts) -> Cost:
+        """What is left when exactly these channels leave (by group), and nothing else."""
+        balance = Balance(self)
+        balance.mark(cuts)
+        return balance.left()
 
     @property
     def free(self) -> tuple[Group, ...]:
         """The groups whose channels may leave."""
         return tuple(group for group in self.groups if group.fixed is None)
+
+
+def _back(
+    cuts: dict[str, Channels], stays: list[Stay], found: Mapping[str, Channels], reason: str
+) -> bool:
+    """Take what has to stay out of ``cuts``; whether anything has to."""
+    for name, channels in found.items():
+        cuts[name] = np.setdiff1d(cuts[name], channels)
+        stays.append(Stay(name, tuple(channels.tolist()), reason))
+    return bool(found)
+
+
+def _held(floor: Floor, cuts: Cuts) -> dict[str, Channels]:
+    """By group, the channels that stay of ``cuts`` so that ``floor`` holds."""
+    if not any(name in cuts for name, _ in floor.axis.lanes):
+        return {}
+    alive = floor.axis.left(cuts)
+    lack = floor.least - int(alive.sum())
+    if lack <= 0:
+        return {}
+    found: dict[str, Channels] = {}
+    places = np.flatnonzero(~alive)[:lack]
+    for name, channel in floor.axis.lanes:
+        stay = np.intersect1d(channel[places], cuts.get(name, []))
+        if stay.size:
+            found[name] = np.union1d(found.get(name, stay), stay).astype(np.int32)
+    return found
+
+
+class Balance:
+    """What is left of a model while channels leave, lot after lot. What two lots take together is
+    counted with the first."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._gone: dict[tuple[str, int], npt.NDArray[np.bool_]] = {}
+        self._cuts: dict[str, Channels] = {}
+        self._works: dict[str, list[int]] = {}
+        """By group or weight, the works that it changes."""
+        for place, work in enumerate(graph.works):
+            keys = {name for axis in work.axes for name, _ in axis.lanes}
+            for key in {*keys, *([work.weight] if work.weight else ())}:
+                self._works.setdefault(key, []).append(place)
+
+    def left(self) -> Cost:
+        """Of the whole model."""
+        weights = {name: self._elements(name) for name in self._graph.weights}
+        macs = sum(self._macs(work, weights) for work in self._graph.works)
+        return Cost(sum(weights.values()), macs)
+
+    def mark(self, cuts: Cuts) -> None:
+        """These channels (by group) leave."""
+        for name, drop in cuts.items():
+            before = self._cuts.get(name)
+            both = drop if before is None else np.union1d(before, drop)
+            self._cuts[name] = np.asarray(both, np.int32)
+            for member in self._graph[name].members:
+                place = (member.weight, member.axis)
+                lost = np.isin(member.channel, drop).reshape(-1)
+                gone = self._gone.get(place)
+                self._gone[place] = lost if gone is None else gone | lost
+
+    def take(self, name: str, drop: Channels) -> dict[str, Cost]:
+        """These channels of a group leave; by layer, what goes with them."""
+        weights = list(dict.fromkeys(member.weight for member in self._graph[name].members))
+        places = {place for key in (name, *weights) for place in self._works.get(key, ())}
+        before = self._parts(weights, places)
+        self.mark({name: drop})
+        after = self._parts(weights, places)
+        lost: dict[str, Cost] = {}
+        for (layer, one), (_, other) in zip(before, after, strict=True):
+            if one != other:
+                lost[layer] = lost.get(layer, Cost()) + one - other
+        return lost
+
+    def _parts(self, weights: list[str], places: set[int]) -> list[tuple[str, Cost]]:
+        works = [self._graph.works[place] for place in sorted(places)]
+        names = {*weights, *(work.weight for work in works if work.weight)}
+        sizes = {name: self._elements(name) for name in names}
+        return [
+            *((self._graph.weights[name].layer, Cost(sizes[name], 0)) for name in weights),
+            *((work.layer, Cost(0, self._macs(work, sizes))) for work in works),
+        ]
+
+    def _elements(self, name: str) -> int:
+        weight = self._graph.weights[name]
+        left = [
+            length - int(self._gone[name, axis].sum()) if (name, axis) in self._gone else length
+            for axis, length in enumerate(weight.shape)
+        ]
+        if weight.runs == 1:
+            return math.prod(left)
+        # Each filter holds the inputs of its own run.
+        inputs, filters = (
+            self._in_runs(name, len(left) + side, weight.runs) for side in (-2, -1)
+        )
+        return math.prod(left[:-2]) * int((inputs * filters).sum())
+
+    def _in_runs(self, name: str, axis: int, runs: int) -> npt.NDArray[np.int64]:
+        """How many positions of a grouped kernel's axis are left in each run."""
+        gone = self._gone.get((name, axis))
+        length = self._graph.weights[name].shape[axis]
+        width = length if axis + 2 == len(self._graph.weights[name].shape) else length // runs
+        whole = np.full(runs, width, np.int64)
+        return whole if gone is None else whole - gone.reshape(runs, -1).sum(axis=1)
+
+    def _macs(self, work: Work, sizes: Mapping[str, int]) -> int:
+        total = work.times * (1 if work.weight is None else sizes[work.weight])
+        for axis in work.axes:
+            total *= int(axis.left(self._cuts).sum())
+        return total

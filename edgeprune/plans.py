@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
-from edgeprune.graphs import Cost, Graph
+from edgeprune.graphs import Cost, Graph, Group
 from edgeprune.schemas import check_schema
 
 Pattern = Literal["none", "1x4"]
@@ -120,18 +120,30 @@ class Plan:
         return cls(model=graph.model, cuts=tuple(cuts), why={"method": "by hand"})
 
     def cost(self, graph: Graph) -> Cost:
-        """Parameters and MACs of the model when the channels that the plan names have left, and
-        nothing else; masks leave no parameter.
+        """Parameters and MACs of the model when the channels that the plan names have left, as
+        far as they can (:meth:`edgeprune.graphs.Graph.leaving`), and nothing else; masks leave no
+        parameter.
 
         Raises:
-            PlanError: the plan was made for another model.
+            PlanError: the plan was made for another model, or does not fit its groups.
+        """
+        return graph.cost(graph.leaving(self.checked(graph))[0])
+
+    def checked(self, graph: Graph) -> dict[str, npt.NDArray[np.int32]]:
+        """By group, the channels that the plan cuts, which all may leave.
+
+        Raises:
+            PlanError: the plan was made for another model; a group that is not there or fixed, a
+                channel out of range, or every channel of a group.
         """
         if graph.model != self.model:
             raise PlanError(
                 f"this plan was made for the model {self.model[:12]}, the graph is of "
                 f"{graph.model[:12]}; trace the model it was made for"
             )
-        return graph.cost({cut.group: cut.drop for cut in self.cuts})
+        for cut in self.cuts:
+            fitting(graph, cut)
+        return {cut.group: cut.drop for cut in self.cuts}
 
     def digest(self) -> str:
         """sha256 (hex) of what the plan removes: model, cuts and masks; not of ``why``."""
@@ -207,6 +219,32 @@ class Plan:
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def fitting(graph: Graph, cut: Cut) -> Group:
+    """The group that ``cut`` is of.
+
+    Raises:
+        PlanError: it is not there or fixed, a channel is out of range, or all would go.
+    """
+    if cut.group not in graph:
+        near = nearest(cut.group, [group.name for group in graph])
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise PlanError(f"the plan cuts group {cut.group!r}, which this model has not{hint}")
+    group = graph[cut.group]
+    if group.fixed is not None:
+        raise PlanError(f"the plan cuts group {group.name!r}, which keeps its size: {group.fixed}")
+    drop = np.asarray(cut.drop)
+    if drop.size and (drop.min() < 0 or drop.max() >= group.size):
+        raise PlanError(
+            f"the plan cuts channel {int(drop.max() if drop.min() >= 0 else drop.min())} of group "
+            f"{group.name!r}, which has 0 to {group.size - 1}"
+        )
+    if np.unique(drop).size == group.size:
+        raise PlanError(
+            f"the plan cuts all {group.size} channels of group {group.name!r}; leave at least one"
+        )
+    return group
 
 
 def _problem(error: Exception) -> str:

@@ -72,3 +72,29 @@ def _settings(node: Any) -> dict[str, Any]:
         for key, value in node.arguments.kwargs.items()
         if value is not None and id(value) not in tensors
     }
+
+
+def arguments(call: Call) -> dict[str, Any]:
+    """What a layer was called with, by the names of its arguments, as far as they have names in
+    ``call`` of attention layers; of what stands in no graph, nothing."""
+    history = getattr(call.outputs[0], "_keras_history", None)
+    if history is None:
+        return {}
+    given = history.operation._inbound_nodes[history.node_index].arguments
+    names = ("inputs", "mask") if isinstance(call.layer, keras.layers.Attention) else _NAMES
+    return {**dict(zip(names, given.args, strict=False)), **given.kwargs}
+
+
+def attended(call: Call) -> tuple[int, int, int]:
+    """Which inputs of an attention layer are the query, the key and the value."""
+    given = arguments(call)
+    tensors = given["inputs"] if "inputs" in given else [given.get(name) for name in _NAMES[:3]]
+    # A tensor that is given twice is two inputs; the first stands for both.
+    order = {id(tensor): place for place, tensor in reversed([*enumerate(call.inputs)])}
+    found = [order[id(tensor)] for tensor in tensors if tensor is not None]
+    query, value = found[:2] if len(found) > 1 else (0, len(call.inputs) - 1)
+    return query, found[2] if len(found) > 2 else value, value
+
+
+_NAMES = ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask")
+"""Arguments of MultiHeadAttention and GroupQueryAttention, in their order."""

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeprune.graphs import evened
+from edgeprune.graphs import UNEVEN, evened
 from edgeprune.surgery.blocks import has_pattern, packed
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.constants import Constants, constants, met, own
+from edgeprune.surgery.costing import EMPTY, MORE_STAY
 from edgeprune.surgery.flows import Ids, Part, Values
 from edgeprune.surgery.grouped import gathered_shape, spread_all
 from edgeprune.surgery.slicing import order_of, tiles
@@ -26,10 +27,7 @@ from edgeprune.surgery.tracing import Step, Trace, runs_of
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
-NOT_EMPTY = "a tensor that is read keeps at least one channel"
-MORE_STAY = "Keras would add the bias along another axis"
 BLOCKS = "blocks of 1x4 stay whole"
-UNEVEN = "the groups of a grouped convolution stay of equal size"
 
 
 def makers(step: Step, read: Part) -> tuple[Part, ...]:
@@ -196,7 +194,7 @@ class Decision:
                     if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
                         empty = True
                         ids = np.array([ids[0] for ids in lanes])
-                        self._tell(ids[ids >= 0], NOT_EMPTY)
+                        self._tell(ids[ids >= 0], EMPTY)
                         self._keep(ids)
             if empty:
                 self._spread()

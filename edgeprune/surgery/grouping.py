@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeprune.graphs import Group, Member, Weight
-from edgeprune.models.costs import kernel_uses
-from edgeprune.models.names import kernels, named_weights
+from edgeprune.graphs import Group, Member, Weight, Work
+from edgeprune.models.names import named_weights
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.flows import Part
 
@@ -22,6 +21,7 @@ def groups_of(
     steps: Sequence[Step],
     origins: Sequence[Origin],
     weights: Mapping[str, Weight],
+    works: Sequence[Work] = (),
     *,
     inexact: bool = False,
 ) -> tuple[Group, ...]:
@@ -37,25 +37,29 @@ def groups_of(
                 member = _member(weight, part, origins[place])
                 key = (weight, part.axis, member.channel.tobytes())
                 members[place].setdefault(key, member)
+    touched: dict[str, dict[int, Work]] = {}
+    for place, work in enumerate(works):
+        for key in {work.weight, *(name for axis in work.axes for name, _ in axis.lanes)}:
+            touched.setdefault(key or "", {})[place] = work
     return tuple(
-        _group(origin, tuple(own.values()), weights, inexact)
+        _group(origin, tuple(own.values()), weights, _all_of(touched, origin.name, own), inexact)
         for origin, own in zip(origins, members, strict=True)
         if own
     )
 
 
 def weights_of(model: Any, steps: Sequence[Step]) -> dict[str, Weight]:
-    """Every weight by name, with its uses over all calls."""
-    uses = dict.fromkeys(kernels(model), 0)
+    """Every weight by name; a shared one belongs to the layer that is called first."""
+    layers: dict[str, str] = {}
+    runs: dict[str, int] = {}
     for step in steps:
-        if not step.node.inputs or not step.weights:
-            continue
-        for inner, times in kernel_uses(step.node.call).items():
-            name = step.weights.get(inner)
-            if name in uses:
-                uses[name] += times * step.node.times
+        runs |= step.runs
+        for name in step.weights.values():
+            layers.setdefault(name, step.name)
     return {
-        name: Weight(tuple(value.shape), uses.get(name, 0))
+        name: Weight(
+            tuple(value.shape), layers.get(name, name.rpartition("/")[0]), runs.get(name, 1)
+        )
         for name, value in named_weights(model).items()
     }
 
@@ -64,22 +68,32 @@ def _group(
     origin: Origin,
     members: tuple[Member, ...],
     weights: Mapping[str, Weight],
+    works: Sequence[Work],
     inexact: bool,
 ) -> Group:
     """A group with the cost of one channel: what the model loses without it, all else kept."""
-    leaving: dict[str, dict[int, float]] = {}
+    shares: dict[tuple[str, int], float] = {}
     for member in members:
-        axes = leaving.setdefault(member.weight, {})
+        place = (member.weight, member.axis)
         runs = len(member.channel) if member.channel.ndim > 1 else 1
         share = float((member.channel >= 0).sum()) / origin.size / runs
-        axes[member.axis] = axes.get(member.axis, 0.0) + share
-    macs = parameters = 0.0
-    for weight, axes in leaving.items():
-        shape = weights[weight].shape
-        left = math.prod(length - axes.get(axis, 0.0) for axis, length in enumerate(shape))
-        lost = math.prod(shape) - left
-        parameters += lost
-        macs += lost * weights[weight].uses
+        shares[place] = shares.get(place, 0.0) + share
+
+    def elements(name: str) -> tuple[int, float]:
+        shape = weights[name].shape
+        left = [length - shares.get((name, axis), 0.0) for axis, length in enumerate(shape)]
+        return math.prod(shape), math.prod(left)
+
+    names = dict.fromkeys(member.weight for member in members)
+    parameters = sum(now - left for now, left in map(elements, names))
+    macs = 0.0
+    for work in works:
+        now, left = (1, 1.0) if work.weight is None else elements(work.weight)
+        for axis in work.axes:
+            lanes = [channel for name, channel in axis.lanes if name == origin.name]
+            now *= axis.size
+            left *= axis.size - sum(int((lane >= 0).sum()) for lane in lanes) / origin.size
+        macs += (now - left) * work.times
     return Group(
         origin.name,
         origin.size,
@@ -89,6 +103,16 @@ def _group(
         round(parameters),
         origin.mixed if inexact and origin.fixed is None else None,
     )
+
+
+def _all_of(
+    touched: Mapping[str, Mapping[int, Work]], name: str, members: Mapping[tuple[str, int, bytes], Member]
+) -> list[Work]:
+    """The works that a group changes."""
+    found: dict[int, Work] = {}
+    for key in (name, *(member.weight for member in members.values())):
+        found.update(touched.get(key, {}))
+    return list(found.values())
 
 
 def _member(weight: str, part: Part, origin: Origin) -> Member:

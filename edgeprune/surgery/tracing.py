@@ -14,6 +14,7 @@ from edgeprune.graphs import Graph
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
+from edgeprune.surgery.costing import floors_of, works_of
 from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
 from edgeprune.surgery.grouped import spread_shape
 from edgeprune.surgery.grouping import groups_of, weights_of
@@ -86,8 +87,11 @@ def trace(model: Any, *, inexact: bool = False) -> Graph:
 def graph_of(model: Any, found: Trace, *, inexact: bool = False) -> Graph:
     """The groups of a model that was traced; see :func:`trace`."""
     weights = weights_of(model, found.steps)
-    groups = groups_of(found.steps, found.origins, weights, inexact=inexact)
-    return Graph(architecture_digest(model), groups, weights)
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    works = works_of(model, found.steps, found.origins, shapes)
+    groups = groups_of(found.steps, found.origins, weights, works, inexact=inexact)
+    floors = floors_of(found.steps, found.origins)
+    return Graph(architecture_digest(model), groups, weights, works, floors)
 
 
 def traced(model: Any) -> Trace:

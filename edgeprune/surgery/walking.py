@@ -32,13 +32,14 @@ class Node:
         call: the call.
         inputs: numbers of the tensors that go in; none for an input of the model.
         outputs: numbers of the tensors that come out.
-        times: how often it runs for one example: the steps of the TimeDistributed around it.
+        around: numbers of the tensors that went into the TimeDistributed layers around it: it
+            runs once for each position of their first axes.
     """
 
     call: Call
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    times: int = 1
+    around: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,30 +80,36 @@ class _Walker:
         self.opened: set[int] = set()
         self._numbers = count()
 
-    def walk(self, function: Any, places: dict[int, int], times: int = 1) -> None:
+    def walk(
+        self, function: Any, places: dict[int, int], around: tuple[int, ...] = ()
+    ) -> None:
         """Number the tensors of a graph; ``places`` has those that go in, by ``id``."""
         self.opened.add(id(function))
         for call in calls(function):
             if not call.inputs and id(call.outputs[0]) in places:
                 continue  # the input of a nested model: what it is called with
             inputs = tuple(places[id(tensor)] for tensor in call.inputs)
-            places.update(_places(call.outputs, self._walked(call, inputs, times)))
+            places.update(_places(call.outputs, self._walked(call, inputs, around)))
 
-    def _walked(self, call: Call, inputs: tuple[int, ...], times: int) -> tuple[int, ...]:
+    def _walked(
+        self, call: Call, inputs: tuple[int, ...], around: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """The numbers of what comes out of a call."""
         inner = opened(call)
         if inner is not None:
             within = _places(inner.inputs, inputs)
             self.entries.update(within)
-            self.walk(inner, within, times)
+            self.walk(inner, within, around)
             return tuple(within[id(tensor)] for tensor in inner.outputs)
         if distributes(call):
-            return self._distributed(call, inputs, times)
+            return self._distributed(call, inputs, around)
         outputs = tuple(next(self._numbers) for _ in call.outputs)
-        self.nodes.append(Node(call, inputs, outputs, times))
+        self.nodes.append(Node(call, inputs, outputs, around))
         return outputs
 
-    def _distributed(self, call: Call, inputs: tuple[int, ...], times: int) -> tuple[int, ...]:
+    def _distributed(
+        self, call: Call, inputs: tuple[int, ...], around: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """Through a TimeDistributed layer: what it holds is called without the time axis."""
         first, last = (
             keras.KerasTensor((tensor.shape[0], *tensor.shape[2:]), tensor.dtype)
@@ -111,8 +118,7 @@ class _Walker:
         enter = Node(Call(TimeIn(), call.inputs, (first,)), inputs, (next(self._numbers),))
         self.nodes.append(enter)
         inner = Call(call.layer.layer, (first,), (last,))
-        steps = times * (call.in_shapes[0][0] or 1)
-        inside = self._walked(inner, enter.outputs, steps)
+        inside = self._walked(inner, enter.outputs, (*around, inputs[0]))
         leave = Call(TimeOut(), (last, call.inputs[0]), call.outputs)
         number = next(self._numbers)
         self.nodes.append(Node(leave, (*inside, inputs[0]), (number,)))

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
-from edgeprune.graphs import Graph, Group
+from edgeprune.graphs import Group
 from edgeprune.models.cloning import rebuilt
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.loading import check_values
 from edgeprune.models.names import named_weights
-from edgeprune.plans import Cut, Mask, Plan
+from edgeprune.plans import Cut, Mask, Plan, fitting
 from edgeprune.surgery.tracing import trace
 
 Array = npt.NDArray[Any]
@@ -70,7 +70,7 @@ def zeroed(model: Any, plan: Plan, graph: Graph | None) -> dict[str, Array]:
     values = _Values(model)
     for cut in plan.cuts:
         assert graph is not None
-        _silence(values, _checked(graph, cut), cut)
+        _silence(values, fitting(graph, cut), cut)
     for mask in plan.masks:
         _mask(values, mask)
     return values.changed
@@ -87,27 +87,6 @@ class _Values:
         if weight not in self.changed:
             self.changed[weight] = np.array(keras.ops.convert_to_numpy(self.weights[weight]))
         return self.changed[weight]
-
-
-def _checked(graph: Graph, cut: Cut) -> Group:
-    if cut.group not in graph:
-        near = nearest(cut.group, [group.name for group in graph])
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise PlanError(f"the plan cuts group {cut.group!r}, which this model has not{hint}")
-    group = graph[cut.group]
-    if group.fixed is not None:
-        raise PlanError(f"the plan cuts group {group.name!r}, which keeps its size: {group.fixed}")
-    drop = np.asarray(cut.drop)
-    if drop.size and (drop.min() < 0 or drop.max() >= group.size):
-        raise PlanError(
-            f"the plan cuts channel {int(drop.max() if drop.min() >= 0 else drop.min())} of group "
-            f"{group.name!r}, which has 0 to {group.size - 1}"
-        )
-    if np.unique(drop).size == group.size:
-        raise PlanError(
-            f"the plan cuts all {group.size} channels of group {group.name!r}; leave at least one"
-        )
-    return group
 
 
 def _silence(values: _Values, group: Group, cut: Cut) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.models.calls import Call
+from edgeprune.models.calls import Call, attended
 from edgeprune.surgery.flows import (
     After,
     Book,
@@ -29,7 +29,7 @@ from edgeprune.surgery.flows import (
     product,
 )
 from edgeprune.surgery.rules.activations import applied
-from edgeprune.surgery.rules.attending import masked, passed, places
+from edgeprune.surgery.rules.attending import masked, passed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 from edgeprune.surgery.rules.einsum import contracted, misplaced, nowhere
 
@@ -83,7 +83,7 @@ class MultiHeadAttentionRule(Rule):
         return frozenset({"use_causal_mask", "return_attention_scores"})
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        query, key, value = places(call)
+        query, key, value = attended(call)
         lanes = self._lanes(call, inputs, book)
         before = passed(call, inputs, book)
         parts: list[Part] = []
@@ -116,7 +116,7 @@ class MultiHeadAttentionRule(Rule):
     def arrived(
         self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
     ) -> Sequence[Values]:
-        query, key, _ = places(call)
+        query, key, _ = attended(call)
         asked = lane_of(_projected(weights, "query", values[query]), 1, demand.ids.size)
         found = lane_of(_projected(weights, "key", values[key]), 1, demand.ids.size)
         return [asked, np.where(np.isnan(found), found, 0.0)]
@@ -129,7 +129,7 @@ class MultiHeadAttentionRule(Rule):
     def _context(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         """Constants (head, width) of what the last kernel reads: the mean of a constant is itself,
         but a query that may look nowhere gets zero."""
-        query, _, value = places(call)
+        query, _, value = attended(call)
         mixed = _projected(weights, "value", values[value])
         mixed = np.repeat(mixed, weights["output_dense/kernel"].shape[0] // mixed.shape[0], 0)
         if masked(call):
@@ -163,7 +163,7 @@ class MultiHeadAttentionRule(Rule):
         _, heads, key = after.weights["query_dense/kernel"]
         made = after.weights["output_dense/kernel"][2:]
         # Keras takes the query's width where none is named.
-        named = config["output_shape"] is not None or made != after.inputs[places(call)[0]][-1:]
+        named = config["output_shape"] is not None or made != after.inputs[attended(call)[0]][-1:]
         return {
             **config,
             "num_heads": heads,
@@ -181,7 +181,7 @@ class GroupQueryAttentionRule(MultiHeadAttentionRule):
 
     def _lanes(self, call: Call, inputs: Sequence[Flow], book: Book) -> Lanes:
         layer = call.layer
-        query, _, value = places(call)
+        query, _, value = attended(call)
         made = joined_axis(
             [inputs[place][-1] for place in (query, value)],
             [call.in_shapes[place][-1] for place in (query, value)],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeprune.models.calls import Call
+from edgeprune.models.calls import Call, attended
 from edgeprune.surgery.flows import (
     Book,
     Demand,
@@ -18,7 +18,7 @@ from edgeprune.surgery.flows import (
     lane_of,
     on_axis,
 )
-from edgeprune.surgery.rules.attending import masked, passed, places
+from edgeprune.surgery.rules.attending import masked, passed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 
 _SCORES = "attention scores read it, and no exact zero arrives"
@@ -43,7 +43,7 @@ class AttentionRule(Rule):
         return frozenset({"use_causal_mask", "return_attention_scores", "mask"})
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        query, key, value = places(call)
+        query, key, value = attended(call)
         before = passed(call, inputs, book)
         lanes = joined_axis(
             [inputs[query][-1], inputs[key][-1]],
@@ -72,7 +72,7 @@ class AttentionRule(Rule):
         return [asked, found]
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        value = values[places(call)[2]]
+        value = values[attended(call)[2]]
         lane = lane_of(value, -1, value.shape[-1])
         # A query that is masked gets zero.
         lane = np.where(lane == 0, lane, np.nan) if masked(call) else lane
@@ -90,7 +90,7 @@ class AdditiveAttentionRule(AttentionRule):
         return weighed("scale", 0, lanes, "reads") if call.layer.use_scale else []
 
     def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
-        query, key, _ = places(call)
+        query, key, _ = attended(call)
         both = [lane_of(values[place], -1, part.ids.size) for place in (query, key)]
         return np.where(np.isnan(both).any(axis=0), np.nan, 0.0)
 
