@@ -324,7 +324,9 @@ class Graph:
         """By group, the channels that stay of ``cuts`` so that the runs of a kernel are even."""
         weight = self.weights[name]
         sides = []
-        for axis, width in zip((-2, -1), (weight.shape[-2] * weight.runs, weight.shape[-1]), strict=True):
+        for axis, width in zip(
+            (-2, -1), (weight.shape[-2] * weight.runs, weight.shape[-1]), strict=True
+        ):
             lanes = tuple(
                 (group.name, member.channel.reshape(-1))
                 for group in self.groups
@@ -396,9 +398,9 @@ class Balance:
             for key in {*keys, *([work.weight] if work.weight else ())}:
                 self._works.setdefault(key, []).append(place)
 
-    def left(self) -> Cost:
-        """Of the whole model."""
-        weights = {name: self._elements(name) for name in self._graph.weights}
+    def left(self, lengths: Mapping[tuple[str, int], int] | None = None) -> Cost:
+        """Of the whole model; where ``lengths`` are given, by weight and axis, with these."""
+        weights = {name: self._elements(name, lengths) for name in self._graph.weights}
         macs = sum(self._macs(work, weights) for work in self._graph.works)
         return Cost(sum(weights.values()), macs)
 
@@ -436,8 +438,11 @@ class Balance:
             *((work.layer, Cost(0, self._macs(work, sizes))) for work in works),
         ]
 
-    def _elements(self, name: str) -> int:
+    def _elements(self, name: str, lengths: Mapping[tuple[str, int], int] | None = None) -> int:
         weight = self._graph.weights[name]
+        if lengths is not None:
+            left = [lengths.get((name, axis), size) for axis, size in enumerate(weight.shape)]
+            return math.prod(left)
         left = [
             length - int(self._gone[name, axis].sum()) if (name, axis) in self._gone else length
             for axis, length in enumerate(weight.shape)
@@ -445,9 +450,7 @@ class Balance:
         if weight.runs == 1:
             return math.prod(left)
         # Each filter holds the inputs of its own run.
-        inputs, filters = (
-            self._in_runs(name, len(left) + side, weight.runs) for side in (-2, -1)
-        )
+        inputs, filters = (self._in_runs(name, len(left) + side, weight.runs) for side in (-2, -1))
         return math.prod(left[:-2]) * int((inputs * filters).sum())
 
     def _in_runs(self, name: str, axis: int, runs: int) -> npt.NDArray[np.int64]:

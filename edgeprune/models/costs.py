@@ -71,9 +71,10 @@ def call_macs(call: Call) -> int:
         return macs(layer)
     if isinstance(layer, keras.layers.TimeDistributed):
         return _time_distributed(call)
-    found = works(call)
-    shapes = {name: weight.shape for name, weight in named_weights(layer).items()} if found else {}
-    return sum(counted(call, work, shapes) for work in found)
+    shapes = {}
+    if isinstance(layer, keras.Layer) and layer.weights:
+        shapes = {name: weight.shape for name, weight in named_weights(layer).items()}
+    return sum(counted(call, work, shapes) for work in works(call))
 
 
 def _time_distributed(call: Call) -> int:

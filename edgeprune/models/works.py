@@ -163,8 +163,7 @@ def _projections_and_scores(call: Call) -> list[Work]:
     QKᵀ, and the weighted sum of the values."""
     query, key, value = attended(call)
     asked, found, read = (
-        _axes("input", place, _before_last(call.in_shapes[place]))
-        for place in (query, key, value)
+        _axes("input", place, _before_last(call.in_shapes[place])) for place in (query, key, value)
     )
     sources = {"key": found, "value": read}
     projected = [

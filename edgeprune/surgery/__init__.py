@@ -1,13 +1,18 @@
 """All that knows how channels run through Keras layers: model to graph, zeros, strip."""
 
+from edgeprune.surgery.accounting import accounted
+from edgeprune.surgery.accounts import Account, Lot
 from edgeprune.surgery.cutting import cut, cut_with_report
 from edgeprune.surgery.stripping import Kept, StripReport, strip, strip_with_report
 from edgeprune.surgery.tracing import trace
 from edgeprune.surgery.zeroing import zero
 
 __all__ = [
+    "Account",
     "Kept",
+    "Lot",
     "StripReport",
+    "accounted",
     "cut",
     "cut_with_report",
     "strip",

@@ -19,14 +19,21 @@ from edgeprune.surgery.tracing import Step
 Array = npt.NDArray[Any]
 
 
-def carried_out(decision: Decision, model: Any) -> Any:
-    """The model that ``decision`` leaves of ``model``, which stays as it was."""
-    return _Carrier(decision).carried(model)
+Places = Mapping[tuple[str, int], Ids]
+"""By weight and axis, which positions are left, in their new order; only where some left. A grouped
+convolution's kernel counts as spread out, an input after the other."""
+
+
+def carried_out(decision: Decision, model: Any) -> tuple[Any, Places]:
+    """What ``decision`` leaves of ``model``, which stays as it was, and where that stood."""
+    carrier = _Carrier(decision)
+    return carrier.carried(model), carrier.places
 
 
 class _Carrier:
     def __init__(self, decision: Decision) -> None:
         self._decision = decision
+        self.places: dict[tuple[str, int], Ids] = {}
         self._origins = decision.trace.origins
         self._orders = [decision.orders.get(origin.name) for origin in self._origins]
         self._values: dict[str, Array] = {}
@@ -105,6 +112,7 @@ class _Carrier:
             fresh = name not in self._gathered and value.shape[axis] == old.shape[axis]
             if keep is not None and fresh:
                 self._values[name] = np.take(value, keep, axis=axis)
+                self.places[name, axis] = keep
         for name, runs in step.runs.items():
             reads = next(part for part in step.parts if part.runs > 1)
             keep = self._kept(tuple(axes[name, reads.axis]))

@@ -24,7 +24,10 @@ EMPTY = "a tensor that is read keeps at least one channel"
 
 
 def works_of(
-    model: Any, steps: Sequence[Step], origins: Sequence[Origin], shapes: Mapping[str, Shape]
+    model: Any,
+    steps: Sequence[Step],
+    origins: Sequence[Origin],
+    shapes: Mapping[str, tuple[int, ...]],
 ) -> tuple[Work, ...]:
     """All that ``model`` multiplies for one example; the sum is :func:`edgeprune.models.macs`.
 
@@ -45,7 +48,7 @@ def works_of(
 
 
 class _Works:
-    def __init__(self, origins: Sequence[Origin], shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, origins: Sequence[Origin], shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._origins = origins
         self._shapes = shapes
         self._flows: dict[int, Flow] = {}
@@ -72,7 +75,12 @@ class _Works:
             # What touches a wall keeps its size.
             yield self._work(step, None, around, call_macs(call))
             return
-        inside = {inner: self._shapes[name] for inner, name in step.weights.items()}
+        # A state between calls is no weight.
+        inside = {
+            inner: self._shapes[name]
+            for inner, name in step.weights.items()
+            if name in self._shapes
+        }
         for work in counting.works(call):
             axes = [
                 (counting.length_of(call, length, inside), self._lanes(step, length))

@@ -39,8 +39,8 @@ def groups_of(
                 members[place].setdefault(key, member)
     touched: dict[str, dict[int, Work]] = {}
     for place, work in enumerate(works):
-        for key in {work.weight, *(name for axis in work.axes for name, _ in axis.lanes)}:
-            touched.setdefault(key or "", {})[place] = work
+        for one in {work.weight, *(name for axis in work.axes for name, _ in axis.lanes)}:
+            touched.setdefault(one or "", {})[place] = work
     return tuple(
         _group(origin, tuple(own.values()), weights, _all_of(touched, origin.name, own), inexact)
         for origin, own in zip(origins, members, strict=True)
@@ -106,7 +106,9 @@ def _group(
 
 
 def _all_of(
-    touched: Mapping[str, Mapping[int, Work]], name: str, members: Mapping[tuple[str, int, bytes], Member]
+    touched: Mapping[str, Mapping[int, Work]],
+    name: str,
+    members: Mapping[tuple[str, int, bytes], Member],
 ) -> list[Work]:
     """The works that a group changes."""
     found: dict[int, Work] = {}

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.surgery.carrying import carried_out
+from edgeprune.surgery.accounts import Account
+from edgeprune.surgery.carrying import Places, carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
@@ -47,15 +48,20 @@ class StripReport:
         removed: number of channels that left, by layer.
         kept: dead channels that stay, with the reason.
         inexact: groups whose cut changed the outputs, with the reason.
+        places: by weight and axis of the model that was given, the positions that are left.
+        account: what left by its kind, and what it costs; where the model before was known.
     """
 
     removed: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
     inexact: Mapping[str, str] = field(default_factory=dict)
+    places: Places = field(default_factory=dict)
+    account: Account | None = None
 
     def facts(self) -> dict[str, Any]:
-        """JSON values: ``removed``, and ``kept`` with every channel's number."""
+        """JSON values: ``removed``, ``kept`` with every channel's number, and the account."""
         return {
+            **({} if self.account is None else {"account": self.account.facts()}),
             "removed": dict(self.removed),
             "kept": [
                 {"layer": kept.layer, "channels": list(kept.channels), "reason": kept.reason}
@@ -105,7 +111,11 @@ def strip(model: Any) -> Any:
 
 
 def strip_with_report(model: Any) -> tuple[Any, StripReport]:
-    """:func:`strip`, and what left and what stayed."""
+    """:func:`strip`, and what left and what stayed.
+
+    Raises:
+        ModelError: a model that cannot be rebuilt from its config.
+    """
     return stripped(model, Decision(traced(model), arrays(model)))
 
 
@@ -113,6 +123,7 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
     """``model`` when ``decision`` is carried out, and then all that is dead in consequence."""
     numbers: dict[str, Ids] = {}
     removed: dict[str, int] = {}
+    places: dict[tuple[str, int], Ids] = {}
     new = None
     while True:
         for origin in decision.trace.origins:
@@ -122,15 +133,18 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
         decision.decide()
         if not decision.orders:
             break
-        new = carried_out(decision, model if new is None else new)
+        new, sliced = carried_out(decision, model if new is None else new)
+        for place, keep in sliced.items():
+            places[place] = places[place][keep] if place in places else keep
         for name, order in decision.orders.items():
             removed[name] = removed.get(name, 0) + numbers[name].size - order.size
             numbers[name] = numbers[name][order]
         decision = Decision(traced(new), arrays(new))
-    new = carried_out(decision, model) if new is None else new
+    if new is None:
+        new, _ = carried_out(decision, model)
     kept = tuple(
         Kept(layer, tuple(sorted(numbers[layer][channels].tolist())), reason)
         for layer, channels, reason in decision.kept
     )
     in_order = {name: removed[name] for name in numbers if name in removed}
-    return new, StripReport(in_order, kept)
+    return new, StripReport(in_order, kept, places=places)

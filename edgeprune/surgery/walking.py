@@ -80,9 +80,7 @@ class _Walker:
         self.opened: set[int] = set()
         self._numbers = count()
 
-    def walk(
-        self, function: Any, places: dict[int, int], around: tuple[int, ...] = ()
-    ) -> None:
+    def walk(self, function: Any, places: dict[int, int], around: tuple[int, ...] = ()) -> None:
         """Number the tensors of a graph; ``places`` has those that go in, by ``id``."""
         self.opened.add(id(function))
         for call in calls(function):

@@ -26,6 +26,21 @@ def _attention() -> Any:
     return keras.Model([q, s], L.MultiHeadAttention(2, 4)(q, s))
 
 
+def _over_time() -> Any:
+    q = keras.Input((7, 3, 8))
+    return keras.Model(q, L.MultiHeadAttention(2, 4, attention_axes=(1,))(q, q))
+
+
+def _weightless(kind: Any, *shapes: Any, **settings: Any) -> Any:
+    inputs = [keras.Input(shape) for shape in shapes]
+    return keras.Model(inputs, L.Identity()(kind(**settings)(inputs)))
+
+
+def _operation(operation: Any, *shapes: Any) -> Any:
+    inputs = [keras.Input(shape) for shape in shapes]
+    return keras.Model(inputs, L.Identity()(operation(*inputs)))
+
+
 def _shared() -> Any:
     i = keras.Input((6,))
     layer = L.Dense(6)
@@ -46,6 +61,18 @@ CASES = {
     "time distributed": (_steps(L.TimeDistributed(L.Dense(3))), 10 * 12),
     "embedding": (keras.Sequential([keras.Input((9,)), L.Embedding(20, 6)]), 0),
     "attention": (_attention(), 7 * 128 + 2 * 5 * 128 + 7 * 128 + 2 * (4 + 4) * 7 * 5),
+    # Projections at 21 positions; scores and sums for 7 × 7 pairs in each of three columns.
+    "attention over one axis": (_over_time(), 21 * 4 * 64 + 3 * 2 * 8 * 49),
+    "attention without weights": (_weightless(L.Attention, (7, 4), (5, 4)), 2 * 7 * 5 * 4),
+    "concat scores": (_weightless(L.Attention, (7, 4), (5, 4), score_mode="concat"), 7 * 5 * 4),
+    "additive attention": (_weightless(L.AdditiveAttention, (7, 4), (5, 4)), 2 * 7 * 5 * 4),
+    "dot": (_weightless(L.Dot, (7, 4), (7, 5), axes=1), 7 * 4 * 5),
+    "matmul": (_operation(keras.ops.matmul, (3, 7, 4), (3, 4, 5)), 3 * 7 * 4 * 5),
+    "einsum of two": (
+        _operation(lambda a, b: keras.ops.einsum("bhtc,bhsc->bhts", a, b), (2, 7, 4), (2, 5, 4)),
+        2 * 7 * 5 * 4,
+    ),
+    "matmul with a constant": (_operation(lambda a: a @ np.ones((4, 5)), (7, 4)), 0),
     "shared": (_shared(), 72),
     "nested": (_steps(keras.Sequential([keras.Input((10, 4)), L.Dense(3)])), 120),
     "norms": (_image(L.BatchNormalization(), L.ReLU(), L.MaxPooling2D()), 0),
