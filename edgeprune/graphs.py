@@ -322,27 +322,51 @@ class Graph:
 
     def _uneven(self, name: str, cuts: Cuts) -> dict[str, Channels]:
         """By group, the channels that stay of ``cuts`` so that the runs of a kernel are even."""
-        weight = self.weights[name]
-        sides = []
-        for axis, width in zip(
-            (-2, -1), (weight.shape[-2] * weight.runs, weight.shape[-1]), strict=True
-        ):
-            lanes = tuple(
-                (group.name, member.channel.reshape(-1))
-                for group in self.groups
-                for member in group.members
-                if member.weight == name and member.axis == axis + len(weight.shape)
-            )
-            sides.append(Axis(width, lanes))
-        alive = [side.left(cuts).reshape(weight.runs, -1) for side in sides]
+        runs = self.weights[name].runs
+        inputs, filters = self._sides(name)
+        made = filters.left(cuts).reshape(runs, -1)
+        # What only a run without filters reads leaves with it.
+        read = inputs.left(cuts).reshape(runs, -1)
+        for group, channel in inputs.lanes if not made.any(axis=1).all() else ():
+            kept = channel.reshape(runs, -1)
+            read &= made.any(axis=1, keepdims=True) | (kept < 0) | self._read(group, cuts)[kept]
         found: dict[str, Channels] = {}
-        for side, before, after in zip(sides, alive, evened(*alive), strict=True):
+        sides = ((inputs, read), (filters, made))
+        for (side, before), after in zip(sides, evened(read, made), strict=True):
             places = np.flatnonzero(after & ~before)
             for group, channel in side.lanes if places.size else ():
                 stay = np.intersect1d(channel[places], cuts.get(group, []))
                 if stay.size:
                     found[group] = np.union1d(found.get(group, stay), stay).astype(np.int32)
         return found
+
+    def _sides(self, name: str) -> tuple[Axis, Axis]:
+        """Inputs (run after run) and filters of a grouped kernel."""
+        *_, width, filters = self.weights[name].shape
+        rank = len(self.weights[name].shape)
+        lanes: dict[int, list[Lane]] = {rank - 2: [], rank - 1: []}
+        for group in self.groups:
+            for member in group.members:
+                if member.weight == name and member.axis in lanes:
+                    lanes[member.axis].append((group.name, member.channel.reshape(-1)))
+        return (
+            Axis(width * self.weights[name].runs, tuple(lanes[rank - 2])),
+            Axis(filters, tuple(lanes[rank - 1])),
+        )
+
+    def _read(self, name: str, cuts: Cuts) -> npt.NDArray[np.bool_]:
+        """By channel, whether it may not leave or something reads it that has filters left."""
+        group = self[name]
+        read = np.full(group.size, group.fixed is not None)
+        for member in group.members:
+            if member.role != "reads":
+                continue
+            rows = member.channel
+            if rows.ndim > 1:
+                made = self._sides(member.weight)[1].left(cuts)
+                rows = rows[made.reshape(len(rows), -1).any(axis=1)]
+            read[rows[rows >= 0]] = True
+        return read
 
     def cost(self, cuts: Cuts) -> Cost:
         """What is left when exactly these channels leave (by group), and nothing else."""

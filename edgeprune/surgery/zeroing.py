@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
-from edgeprune.graphs import Group
+from edgeprune.graphs import Graph, Group
 from edgeprune.models.cloning import rebuilt
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.loading import check_values

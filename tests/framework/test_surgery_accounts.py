@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import recurrent_nets
+import test_surgery_grouped as grouped_nets
 from surgery_nets import random_plan
 from zoo_nets import ZOO
 
@@ -22,6 +23,7 @@ from edgeprune.surgery.accounting import NEEDED
 L = keras.layers
 NETS: dict[str, Any] = {
     **{make.__name__: make for make in ZOO},
+    "grouped": grouped_nets._net,
     **{f"attention {name}": net.make for name, net in attention_nets.NETS.items()},
     **{f"recurrent {name}": net.make for name, net in recurrent_nets.NETS.items()},
 }
@@ -50,7 +52,9 @@ def test_asked_and_extra_meet_the_result(name: str) -> None:
     model = _shaken(name)
     plan = random_plan(model, np.random.default_rng(2))
     _, account = account_of(model, Plan(plan.model, plan.cuts))
-    assert account.held == Cost() == account.rest, account.stays
+    assert account.rest == Cost()
+    # Whether a whole run of a grouped convolution leaves, only the weights tell.
+    assert account.held == Cost() or name == "grouped", account.stays
     assert all(stay.reason != NEEDED for stay in account.stays), account.stays
 
 
@@ -148,6 +152,29 @@ def test_what_a_slice_needs_stays_with_its_reason() -> None:
     row = account.groups()[0]
     assert (row["asked"], row["possible"], row["left"]) == (3, 2, 4)
     assert plan.cost(trace(model)).parameters == parameters(small)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "held"),
+    [
+        ({"a": [0, 2, 4, 6]}, 0),
+        ({"a": [1, 3, 4, 7], "g": [0, 3, 6, 9]}, 0),
+        ({"a": [0, 3, 4]}, 0),
+        ({"a": [2, 3], "g": [3, 4, 5]}, 0),
+        ({"h": [0, 1, 2, 3, 4]}, 0),
+        # That the filters of a run without inputs fold away, only the weights tell.
+        ({"g": range(6)}, -1),
+    ],
+)
+def test_what_cannot_leave_evenly_stays(cuts: Any, held: int) -> None:
+    model = grouped_nets._net()
+    for weight in named_weights(model).values():
+        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    _, account = account_of(model, Plan.cut(trace(model), cuts))
+    assert np.sign(account.held.parameters) == held and account.rest == Cost()
+    reasons = {stay.reason for stay in account.stays}
+    assert reasons <= {"the groups of a grouped convolution stay of equal size"}
+    assert bool(reasons) == (cuts in ({"a": [0, 3, 4]}, {"a": [2, 3], "g": [3, 4, 5]}))
 
 
 def test_what_a_pattern_needs_is_set_against_the_prediction() -> None:
