@@ -22,10 +22,10 @@ import numpy as np
 
 from edgeprune.errors import ExportError
 from edgeprune.exporting import export_model
-from edgeprune.graphs import Graph
+from edgeprune.graphs import Cost, Graph
 from edgeprune.models import load_model, macs, named_layers, named_weights, parameters, save_model
 from edgeprune.plans import Plan
-from edgeprune.surgery import strip, trace, zero
+from edgeprune.surgery import accounted, strip, strip_with_report, trace, zero
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "coverage.json"
@@ -152,16 +152,17 @@ def covered(name: str) -> Row:
         plan = random_cut(graph, share, 1)
         start = time.process_time()
         zeroed = zero(model, plan)
-        small = strip(zeroed)
+        small, report = strip_with_report(zeroed)
         seconds = seconds or time.process_time() - start
         wanted, got = np.asarray(zeroed(x)), np.asarray(small(x))
         difference = float(np.abs(wanted - got).max() / np.abs(wanted).max())
         assert difference <= TOLERANCE, f"{name}: {share:.0%} cut, outputs differ by {difference}"
         differences.append(difference)
         left.append(parameters(small) / parameters(model))
-        asked = plan.cost(graph)
-        assert parameters(small) <= asked.parameters, name
-        assert macs(small) <= asked.macs, name
+        account = accounted(model, small, report, plan, graph).account
+        assert account is not None and account.predicted == plan.cost(graph), name
+        assert account.after == Cost(parameters(small), macs(small)) == account.total, name
+        assert account.held == account.rest == Cost(), f"{name}: {account.stays}"
     reasons: dict[str, int] = {}
     for group in graph:
         if group.fixed is not None:

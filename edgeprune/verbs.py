@@ -215,15 +215,19 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     return {"file": str(out), **_counts(model, zeroed)}
 
 
-def strip_file(source: Source, out: Path) -> Facts:
-    """Take out what is dead; writes ``out`` (.keras)."""
+def strip_file(source: Source, out: Path, *, plan: Path | None = None) -> Facts:
+    """Take out what is dead; writes ``out`` (.keras). With a plan, that is carried out first."""
     placed(out, *MODELS)
+    from edgeprune.plans import Plan
+
+    asked = None if plan is None else Plan.load(plan)
     source.found()
     from edgeprune.models import save_model
-    from edgeprune.surgery import strip_with_report
+    from edgeprune.surgery import accounted, strip_with_report, zero
 
     model = source.opened()
-    small, report = strip_with_report(model)
+    small, report = strip_with_report(model if asked is None else zero(model, asked))
+    report = accounted(model, small, report, asked)
     save_model(small, out)
     return {
         "file": str(out),
@@ -388,8 +392,11 @@ def bench_paths(
     return {"target": target, "measurements": [each.facts() for each in found]}
 
 
-def inspect_path(source: Source, *, groups: bool = False) -> Facts:
-    """What a model or an exported file is."""
+def inspect_path(source: Source, *, groups: bool = False, plan: Path | None = None) -> Facts:
+    """What a model or an exported file is; with ``plan``, what would be left of the model."""
+    from edgeprune.plans import Plan
+
+    asked = None if plan is None else Plan.load(plan)
     source.found()
     from edgeprune.inspection import inspect_file, inspect_model
 
@@ -397,9 +404,13 @@ def inspect_path(source: Source, *, groups: bool = False) -> Facts:
     if path.suffix in (".tflite", ".onnx"):
         if groups:
             raise InputError(f"{path}: groups are a model's; an exported file has none")
+        if asked is not None:
+            raise InputError(f"{path}: a plan is for a model; an exported file has no layers")
         return dict(inspect_file(path))
     opened = source.imported()
     facts = dict(inspect_model(opened.model, groups=groups))
+    if asked is not None:
+        facts["plan"] = {"file": str(plan), **_foreseen(opened.model, asked)}
     return {**facts, "imported": list(opened.notes)} if opened.notes else facts
 
 
@@ -489,6 +500,16 @@ def _multiple(targets: Sequence[str], asked: Facts) -> Facts:
 
     multiple = common_multiple([Target.load(name) for name in targets])
     return {} if "multiple" in asked else {"multiple": multiple}
+
+
+def _foreseen(model: Any, plan: Any) -> Facts:
+    """What a plan asks for and what of it is possible, by carrying it out in memory."""
+    from edgeprune.surgery import accounted, cut_with_report
+
+    small, report = cut_with_report(model, plan)
+    report = accounted(model, small, report, plan)
+    assert report.account is not None
+    return {"masks": len(plan.masks), **report.account.facts(), "inexact": dict(report.inexact)}
 
 
 def _planned(plan: Any) -> Facts:

@@ -125,17 +125,26 @@ def inspect(
     groups: Annotated[
         bool, typer.Option("--groups", help="Which channels live or die together.")
     ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="What it asks for, and what can leave."),
+    ] = None,
     threads: Threads = 2,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
-    """Say what a model or an exported file is.
+    """Say what a model or an exported file is, or what a plan would leave of it.
 
     Example:  edgeprune inspect model.keras --groups
     """
     from edgeprune import verbs
+    from edgeprune.cli.accounts import account_tables
     from edgeprune.cli.tables import facts_tables
 
     source = verbs.Source(file, trust=trust_model, threads=threads)
-    facts = verbs.inspect_path(source, groups=groups)
-    session.result(facts, facts_tables(str(file), facts), json=json)
+    facts = verbs.inspect_path(source, groups=groups, plan=plan)
+    if plan is None:
+        parts = facts_tables(str(file), facts)
+    else:
+        parts = account_tables(f"{plan} on {file}", facts["plan"])
+    session.result(facts, parts, json=json)

@@ -240,6 +240,10 @@ def strip(
     session: Session,
     model: Model,
     out: Out,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Carry this out first; tells what it asked."),
+    ] = None,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -249,7 +253,7 @@ def strip(
     """
     from edgeprune import verbs
 
-    facts = verbs.strip_file(verbs.Source(model, trust=trust_model), out)
+    facts = verbs.strip_file(verbs.Source(model, trust=trust_model), out, plan=plan)
     if not json:
         for line in facts["report"]:
             session.say(line)

@@ -73,7 +73,7 @@ def _parts(text: str, whole: bool) -> list[str]:
 
 
 def _turned(table: Any) -> Table:
-    grid = _grid(table.title, show_header=False)
+    grid = headed(table.title, show_header=False)
     grid.add_column("", no_wrap=True)
     for _ in table.rows:
         grid.add_column("", justify="right", overflow="fold")
@@ -85,7 +85,7 @@ def _turned(table: Any) -> Table:
 def drawn(table: Any) -> Table:
     """A table of text, its notes below as a caption."""
     words = table.words
-    grid = _grid(table.title)
+    grid = headed(table.title)
     for place, column in enumerate(table.columns):
         left = place < words or column == "verdict"
         grid.add_column(
@@ -118,7 +118,7 @@ def _with_notes(grid: Table, notes: Sequence[str]) -> Table:
 
 def stages_table(stages: Sequence[Any]) -> Table:
     """What a dry run found."""
-    grid = _grid("Stages")
+    grid = headed("Stages")
     grid.add_column("stage", no_wrap=True)
     grid.add_column("")
     grid.add_column("why", overflow="fold")
@@ -175,7 +175,7 @@ def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Fitting:
 
 def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Device profiles."""
-    grid = _grid("Targets")
+    grid = headed("Targets")
     for column in ("name", "arch", "cpu", "formats", "description"):
         grid.add_column(column, overflow="fold")
     for each in found:
@@ -191,7 +191,7 @@ def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:
 
 def widths_table(widths: Mapping[str, Mapping[str, int]]) -> Table:
     """What a plan keeps of each group that it cuts."""
-    grid = _grid("Channels")
+    grid = headed("Channels")
     grid.add_column("group", overflow="fold")
     for column in ("kept", "of"):
         grid.add_column(column, justify="right", no_wrap=True)
@@ -202,7 +202,7 @@ def widths_table(widths: Mapping[str, Mapping[str, int]]) -> Table:
 
 def doctor_table(checks: Sequence[Any]) -> Table:
     """What a machine has."""
-    grid = _grid("edgeprune doctor")
+    grid = headed("edgeprune doctor")
     grid.add_column("", no_wrap=True)
     grid.add_column("what", no_wrap=True)
     grid.add_column("found", overflow="fold")
@@ -214,7 +214,7 @@ def doctor_table(checks: Sequence[Any]) -> Table:
 
 def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Whole]:
     """Any facts: single values in one table, each list of records in its own."""
-    single = _grid(title, show_header=False)
+    single = headed(title, show_header=False)
     single.add_column("", no_wrap=True)
     single.add_column("", overflow="fold")
     records = {}
@@ -236,7 +236,7 @@ def bytes_text(value: int) -> str:
 
 
 def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
-    grid = _grid(title.replace("_", " "))
+    grid = headed(title.replace("_", " "))
     columns = list(dict.fromkeys(key for record in records for key in record))
     for column in columns:
         right = all(isinstance(each.get(column), int | float | None) for each in records)
@@ -288,7 +288,8 @@ def _record(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {_text(item)}" for key, item in facts.items())
 
 
-def _grid(title: str, show_header: bool = True) -> Table:
+def headed(title: str, show_header: bool = True) -> Table:
+    """An empty table as all of ours look."""
     return Table(
         title=escape(title),
         title_justify="left",

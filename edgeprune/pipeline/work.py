@@ -148,13 +148,17 @@ class Work:
         write_json(folder / "round.json", facts)
 
     def _strip(self, step: Step, folder: Path) -> None:
-        from edgeprune.surgery import strip_with_report
+        from edgeprune.surgery import accounted, strip_with_report
 
         name = self.settled
-        model = self.inputs.model if name is None else self.model_of(name)
+        model, plan = self.inputs.model, None
+        if name is not None:
+            model, plan = self.model_of(name), Plan.load(self.file(name, "plan.json"))
         stripped, report = strip_with_report(model)
+        report = accounted(self.inputs.model, stripped, report, plan)
         self._save(stripped, folder)
-        write_json(folder / "strip.json", {"round": name, "lines": list(report.lines())})
+        facts = {"round": name, "lines": list(report.lines()), **report.facts()}
+        write_json(folder / "strip.json", facts)
 
     def _recover(self, step: Step, folder: Path) -> None:
         """The steps once more after strip, ``last_epochs`` of fine-tuning; what nothing was pruned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -128,6 +128,19 @@ class Account:
             }
             for layer, kinds in found.items()
         ]
+
+    def lines(self) -> Iterator[str]:
+        """For people: one line a group that lost channels, one for each new bias."""
+        for row in self.groups():
+            counts = {kind: row["possible" if kind == "asked" else kind] for kind in KINDS}
+            total = sum(counts.values())
+            if total:
+                told = ", ".join(
+                    f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items() if count
+                )
+                yield f"{row['group']}: {total} of {row['size']} channels leave ({told})"
+        for name, size in self.biases.items():
+            yield f"{name}: a new bias of {size} takes the constants of what left"
 
     def facts(self) -> dict[str, Any]:
         """JSON values."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from edgeprune.graphs import Axis, Floor, Lane, Work
 from edgeprune.models import works as counting
-from edgeprune.models.calls import Shape, function_of
+from edgeprune.models.calls import Call, Shape, function_of
 from edgeprune.models.costs import call_macs
 from edgeprune.models.names import kernels
 from edgeprune.surgery.booking import Origin, origins_in
@@ -56,23 +58,30 @@ class _Works:
 
     def counted(self, steps: Sequence[Step]) -> Iterator[Work]:
         plain: dict[tuple[str, str | None], int] = {}
+        # How often the model calls a graph that is walked by itself.
+        times = {0: 1}
         for step in steps:
             self._flows.update(zip(step.node.outputs, step.flows, strict=True))
             self._lengths.update(zip(step.node.outputs, step.node.call.out_shapes, strict=True))
-            for work in self._of(step) if step.node.inputs else ():
+            often = times.get(step.node.root, 0)
+            if step.rule is None:
+                root, count = _unopened(step.node.call)
+                times[root] = times.get(root, 0) + often * count
+            for work in self._of(step) if step.node.inputs and often else ():
                 key = (work.layer, work.weight)
                 if work.axes:
-                    yield work
+                    yield replace(work, times=often * work.times)
                 elif work.times:
-                    plain[key] = plain.get(key, 0) + work.times
-        for (layer, weight), times in plain.items():
-            yield Work(layer, weight, (), times)
+                    plain[key] = plain.get(key, 0) + often * work.times
+        for (layer, weight), count in plain.items():
+            yield Work(layer, weight, (), count)
 
     def _of(self, step: Step) -> Iterator[Work]:
         around = [(self._lengths[number][0], self._flows[number][0]) for number in step.node.around]
         call = step.node.call
-        if step.rule is None:
-            # What touches a wall keeps its size.
+        if _unopened(call)[1]:
+            return  # its own calls are counted where they are walked
+        if isinstance(call.layer, keras.layers.TimeDistributed):
             yield self._work(step, None, around, call_macs(call))
             return
         # A state between calls is no weight.
@@ -111,6 +120,16 @@ class _Works:
             else:
                 times *= size or 1
         return Work(step.name, weight, tuple(moving), times)
+
+
+def _unopened(call: Call) -> tuple[int, int]:
+    """The graph that a call has which the walk did not go into (its ``id``), and how often it runs;
+    never for any other call."""
+    layer, count = call.layer, 1
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer, count = layer.layer, call.in_shapes[0][0] or 1
+    function = function_of(layer)
+    return (-1, 0) if function is None else (id(function), count)
 
 
 def axis_of(size: int, lanes: Sequence[Ids], origins: Sequence[Origin]) -> Axis:

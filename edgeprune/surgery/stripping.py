@@ -73,6 +73,8 @@ class StripReport:
     def lines(self) -> tuple[str, ...]:
         """For people: one line a layer; which channels stay is named, of very many the first."""
         gone = [f"{name}: {count} channels leave" for name, count in self.removed.items()]
+        if self.account is not None:
+            gone = list(self.account.lines())
         stay = [
             f"{kept.layer}: {_counted(kept.channels)} ({numbered(kept.channels)}): {kept.reason}"
             for kept in self.kept

@@ -191,7 +191,7 @@ class _Tracer:
                 flows.append(laned(len(shape), -1, made))
             else:
                 flows.append(bare(len(shape)))
-        self._done(Step(node, name, None, tuple(flows)))
+        self._done(Step(node, name, None, tuple(flows), weights=self._own(call.layer)))
 
     def fix(self, flow: Flow, reason: str, *, last: bool = False) -> None:
         for lanes in flow:

@@ -34,12 +34,14 @@ class Node:
         outputs: numbers of the tensors that come out.
         around: numbers of the tensors that went into the TimeDistributed layers around it: it
             runs once for each position of their first axes.
+        root: ``id`` of the graph that is walked by itself and has it; 0 for the model's own.
     """
 
     call: Call
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     around: tuple[int, ...] = ()
+    root: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ def walked(layers: Iterable[Any]) -> Walk:
         if function is None or id(function) in walker.opened:
             continue
         places: dict[int, int] = {}
+        walker.root = id(function) if walker.nodes else 0
         walker.walk(function, places)
         outputs += [places[id(tensor)] for tensor in function.outputs]
     return Walk(tuple(walker.nodes), tuple(outputs), walker.entries)
@@ -78,6 +81,7 @@ class _Walker:
         self.nodes: list[Node] = []
         self.entries: dict[int, int] = {}
         self.opened: set[int] = set()
+        self.root = 0
         self._numbers = count()
 
     def walk(self, function: Any, places: dict[int, int], around: tuple[int, ...] = ()) -> None:
@@ -102,7 +106,7 @@ class _Walker:
         if distributes(call):
             return self._distributed(call, inputs, around)
         outputs = tuple(next(self._numbers) for _ in call.outputs)
-        self.nodes.append(Node(call, inputs, outputs, around))
+        self.nodes.append(Node(call, inputs, outputs, around, self.root))
         return outputs
 
     def _distributed(

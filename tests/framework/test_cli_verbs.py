@@ -194,6 +194,56 @@ def test_groups(program: Program, folder: Path) -> None:
     assert "parameters" in out and "groups" in out
 
 
+@pytest.fixture(scope="module")
+def channels(program: Program, folder: Path, zeroed: Path) -> Path:
+    program.facts(
+        folder, "plan", "s.npz", "--model", "model.keras", "--channels", 0.5, "-o", "half.json"
+    )
+    return folder / "half.json"
+
+
+def test_asked_and_possible_side_by_side(program: Program, folder: Path, channels: Path) -> None:
+    facts = program.facts(folder, "inspect", "model.keras", "--plan", channels)["plan"]
+    rows = {row["size"]: row for row in facts["groups"]}
+    assert {size: (row["asked"], row["possible"], row["left"]) for size, row in rows.items()} == {
+        32: (16, 16, 16),
+        16: (8, 8, 8),
+    }
+    for key in ("parameters", "macs"):
+        extra = sum(facts[kind][key] for kind in ("already_dead", "in_consequence", "rest"))
+        assert facts["predicted"][key] + facts["stays"][key] - extra == facts["after"][key]
+    code, out, err = program(folder, "inspect", "model.keras", "--plan", channels)
+    assert code == 0 and err == ""
+    assert "asked" in out and "possible" in out and "after strip" in out
+    stripped = program.facts(folder, "strip", "model.keras", "--plan", channels, "-o", "half.keras")
+    assert stripped["account"]["after"] == facts["after"]
+    assert stripped["model_after"]["parameters"] == facts["after"]["parameters"]
+    code, _, err = program(folder, "strip", "model.keras", "--plan", channels, "-o", "half.keras")
+    assert "16 of 32 channels leave (16 asked)" in err
+
+
+def test_a_plan_that_does_not_fit_is_one_line(
+    program: Program, folder: Path, channels: Path
+) -> None:
+    content = json.loads(channels.read_text())
+    group = next(iter(content["cuts"]))
+    for name, cuts, word in (
+        ("range", {group: [99]}, "which has 0 to"),
+        ("unknown", {f"{group}x": [0]}, f"did you mean '{group}'"),
+        ("fixed", {"dense_2": [0]}, "keeps its size"),
+    ):
+        (folder / f"{name}.json").write_text(json.dumps({**content, "cuts": cuts, "digest": None}))
+        for verb in (("inspect", "model.keras"), ("strip", "model.keras", "-o", "x.keras")):
+            code, out, err = program(folder, *verb, "--plan", f"{name}.json")
+            assert (code, out) == (2, "") and err.count("\n") == 1 and word in err, err
+    assert not (folder / "x.keras").exists()
+    program.facts(folder, "strip", "model.keras", "--plan", channels, "-o", "other.keras")
+    code, _, err = program(folder, "inspect", "other.keras", "--plan", channels)
+    assert code == 2 and "made for the model" in err and err.count("\n") == 1
+    code, _, err = program(folder, "inspect", "model.keras", "--plan", "absent.json")
+    assert code == 2 and "absent.json: no such file" in err
+
+
 def test_channels_need_a_model(program: Program, folder: Path, zeroed: Path) -> None:
     code, _, err = program(folder, "plan", "s.npz", "--channels", 0.5, "-o", "c.json")
     assert code == 2

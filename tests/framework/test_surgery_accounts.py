@@ -147,7 +147,7 @@ def test_what_a_slice_needs_stays_with_its_reason() -> None:
     plan = Plan.cut(trace(model), {"wide": [0, 1, 5]})
     small, account = account_of(model, plan)
     assert [(stay.channels, stay.reason) for stay in account.stays] == [
-        ((0,), "a slice of it would be empty")
+        ((0,), "a tensor that is read keeps at least one channel")
     ]
     row = account.groups()[0]
     assert (row["asked"], row["possible"], row["left"]) == (3, 2, 4)
@@ -225,7 +225,46 @@ def _products() -> Any:
     return keras.Model(i, L.Dense(2, name="end")(x))
 
 
-@pytest.mark.parametrize("make", [_turned, _timed, _products])
+@keras.saving.register_keras_serializable("accounts")
+class Holder(L.Layer):
+    """A wall that calls a model of its own."""
+
+    def __init__(self, inner: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def build(self, shape: Any) -> None:
+        self.inner.build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.inner(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "inner": keras.saving.serialize_keras_object(self.inner)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        inner = keras.saving.deserialize_keras_object(config.pop("inner"))
+        return cls(inner, **config)
+
+
+def _inner() -> Any:
+    return keras.Sequential([keras.Input((7, 5)), L.Dense(6, name="wide"), L.Dense(4, name="back")])
+
+
+def _held() -> Any:
+    i = keras.Input((7, 5))
+    return keras.Model(i, L.Dense(3, name="end")(Holder(_inner())(i)))
+
+
+def _unopened() -> Any:
+    """A nested model that is called in a way that its own graph does not show."""
+    i = keras.Input((7, 5))
+    mask = keras.ops.any(i > 0.0, axis=-1)
+    return keras.Model(i, L.Dense(3, name="end")(_inner()(i, mask=mask)))
+
+
+@pytest.mark.parametrize("make", [_turned, _timed, _products, _held, _unopened])
 def test_products_that_run_over_channels(make: Any) -> None:
     model = make()
     graph = trace(model)

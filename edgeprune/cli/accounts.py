@@ -1,0 +1,72 @@
+"""What a plan asks for beside what is possible, drawn with rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from edgeprune.cli.tables import Whole, headed
+
+_COUNTS = ("size", "asked", "possible", "already_dead", "in_consequence", "left")
+
+
+def account_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
+    """By group: asked and possible side by side; then where parameters and MACs go."""
+    if facts["groups"]:
+        yield Whole(_groups(title, facts))
+    else:
+        yield f"{title}: no channels leave"
+    for row in facts["groups"]:
+        if row["reason"]:
+            count = len(row["stays"])
+            yield f"{row['group']}: {count} asked for {_stay(count)}: {row['reason']}"
+    for name, reason in facts["inexact"].items():
+        yield f"{name}: inexact, the outputs change: {reason}"
+    if facts["masks"]:
+        yield f"masks on {facts['masks']} kernels: where a zero stands, parameters and MACs stay"
+    yield Whole(_totals(facts))
+
+
+def _stay(count: int) -> str:
+    return "stays" if count == 1 else "stay"
+
+
+def _groups(title: str, facts: Mapping[str, Any]) -> Table:
+    table = headed(title)
+    table.add_column("group", overflow="fold")
+    for name in _COUNTS:
+        table.add_column(name.replace("_", "\n"), justify="right")
+    for row in facts["groups"]:
+        style = "yellow" if row["asked"] != row["possible"] else ""
+        table.add_row(
+            Text(row["group"]), *(Text(f"{row[name]:,}") for name in _COUNTS), style=style
+        )
+    return table
+
+
+def _totals(facts: Mapping[str, Any]) -> Table:
+    table = headed("Parameters and MACs")
+    for name in ("", "parameters", "MACs"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+
+    def add(text: str, cost: Mapping[str, int], style: str = "") -> None:
+        cells = (f"{cost[key]:,}" for key in ("parameters", "macs"))
+        table.add_row(Text(text), *map(Text, cells), style=style)
+
+    def change(text: str, cost: Mapping[str, int], factor: int) -> None:
+        if any(cost.values()):
+            cells = (f"{factor * cost[key]:+,}" for key in ("parameters", "macs"))
+            table.add_row(Text(text), *map(Text, cells))
+
+    add("now", facts["before"])
+    add("what is asked has left, as predicted", facts["predicted"])
+    change("of that, what the weights hold back", facts["stays"], 1)
+    change("already dead", facts["already_dead"], -1)
+    change("dead in consequence", facts["in_consequence"], -1)
+    change("parts of channels in groups that fell apart", facts["rest"], -1)
+    change("new biases", {"parameters": sum(facts["biases"].values()), "macs": 0}, 1)
+    add("after strip", facts["after"], "bold")
+    return table
