@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,11 +17,20 @@ from edgeprune.errors import ModelError
 from edgeprune.models.calls import calls
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
+from edgeprune.models.values import array_of
 
 Array = npt.NDArray[Any]
 _ADVICE = (
     "where a class of your own holds a model, its get_config must serialise that model "
     "(keras.saving.serialize_keras_object); or prune the Functional model inside by itself"
+)
+_DRAWING = threading.RLock()
+_RANDOM = (
+    keras.initializers.RandomNormal,
+    keras.initializers.RandomUniform,
+    keras.initializers.TruncatedNormal,
+    keras.initializers.VarianceScaling,
+    keras.initializers.Orthogonal,
 )
 Edit = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """From a layer's name and config to the config of the new layer."""
@@ -42,6 +52,7 @@ def rebuilt(
     edit: Edit | None = None,
     instead: Mapping[int, Callable[..., Any]] | None = None,
     shapes: Mapping[int, tuple[int | None, ...]] | None = None,
+    passed: Mapping[int, int] | None = None,
 ) -> Any:
     """A new model from ``model``, with other values, layer configs and calls where given.
 
@@ -51,6 +62,8 @@ def rebuilt(
         edit: changes layer configs; needs a Sequential or Functional model.
         instead: by ``id`` of a call's first output tensor, what is called in its place.
         shapes: by ``id`` of a nested model's input tensor, its shape without the batch.
+        passed: by ``id`` of a call's first output tensor, which of its input tensors takes its
+            place; layers that are called nowhere then are left out.
 
     Raises:
         ModelError: the model cannot be rebuilt, or a value does not fit the rebuilt weight.
@@ -59,9 +72,15 @@ def rebuilt(
     scope = {type(layer).__name__: type(layer) for layer in layers.values() if _custom(layer)}
     try:
         # Its code is running here already: a Lambda's trust was settled when the model was loaded.
-        with keras.saving.custom_object_scope(scope), SafeModeScope(False), _uncompiled(layers):
+        with (
+            keras.saving.custom_object_scope(scope),
+            SafeModeScope(False),
+            _uncompiled(layers),
+            _empty(),
+        ):
             names = {id(layer): name for name, layer in layers.items()}
-            new = _Builder(names, edit, instead or {}, shapes or {}).built(model)
+            calls = {**(instead or {}), **{key: _chosen(n) for key, n in (passed or {}).items()}}
+            new = _Builder(names, edit, calls, shapes or {}).built(model)
     except RecursionError as error:
         raise ModelError(
             f"model {model.name!r}: Keras gives up rebuilding it, its chain of layers is too long"
@@ -73,7 +92,7 @@ def rebuilt(
             f"from_config; {_ADVICE}"
         ) from error
     _set_flags(layers, named_layers(new))
-    _set_values(model, new, values or {})
+    _set_values(model, new, values or {}, fewer=bool(passed))
     _compile_like(model, new)
     return new
 
@@ -189,6 +208,31 @@ def _custom(layer: Any) -> bool:
 
 
 @contextlib.contextmanager
+def _empty() -> Iterator[None]:
+    """Random initialisers give zeros in this thread: each new weight is assigned its value at
+    once, and to draw it first would cost as much time and memory as all the rest."""
+    here = threading.get_ident()
+
+    def quick(drawn: Any) -> Any:
+        def call(self: Any, shape: Any, dtype: Any = None, **settings: Any) -> Any:
+            if threading.get_ident() == here:
+                return keras.ops.zeros(shape, dtype)
+            return drawn(self, shape, dtype, **settings)
+
+        return call
+
+    with _DRAWING:
+        before = {kind: kind.__call__ for kind in _RANDOM}
+        try:
+            for kind, drawn in before.items():
+                kind.__call__ = quick(drawn)
+            yield
+        finally:
+            for kind, drawn in before.items():
+                kind.__call__ = drawn
+
+
+@contextlib.contextmanager
 def _uncompiled(layers: Mapping[str, Any]) -> Iterator[None]:
     """Keras' cloning compiles from a serialised config, which knows no function of the user's."""
     compiled = [layer for layer in layers.values() if getattr(layer, "compiled", False)]
@@ -208,10 +252,15 @@ def _set_flags(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             new[name].trainable = layer.trainable
 
 
-def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
+def _chosen(place: int) -> Callable[..., Any]:
+    return lambda *args, **kwargs: keras.tree.flatten((args, kwargs))[place]
+
+
+def _set_values(model: Any, new: Any, values: Mapping[str, Array], *, fewer: bool) -> None:
     old_weights, weights = ({**named_weights(one), **named_states(one)} for one in (model, new))
-    missing = (set(old_weights) | set(values)) ^ set(weights)
-    if missing and not _is_graph(model) and len(weights) == len(set(old_weights) | set(values)):
+    wanted = set(old_weights) | set(values)
+    missing = set(weights) - wanted if fewer else wanted ^ set(weights)
+    if missing and not _is_graph(model) and len(weights) == len(wanted):
         # Its own code made layers without names, which Keras numbers anew: they keep their order.
         weights = dict(zip(old_weights, weights.values(), strict=True))
     elif missing:
@@ -222,7 +271,7 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array]) -> None:
     for name, variable in weights.items():
         value = values.get(name)
         if value is None:
-            value = keras.ops.convert_to_numpy(old_weights[name])
+            value = array_of(old_weights[name])
         if tuple(variable.shape) != np.shape(value):
             raise ModelError(
                 f"model {model.name!r}: weight {name!r} has shape {tuple(variable.shape)} after "

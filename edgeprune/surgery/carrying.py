@@ -62,7 +62,7 @@ class _Carrier:
             for tensor, number in self._decision.trace.entries.items()
             if number in self._shapes
         }
-        return rebuilt(model, values, edit, self._calls, shapes)
+        return rebuilt(model, values, edit, self._calls, shapes, self._decision.passed)
 
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.models.names import named_states, named_weights
+from edgeprune.models.values import array_of
 from edgeprune.surgery.flows import Demand, Values, unknown
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Constants = Mapping[int, Values]
 def arrays(model: Any) -> dict[str, Array]:
     """Every weight of ``model`` and every state kept between calls as an array, by name."""
     return {
-        name: np.asarray(keras.ops.convert_to_numpy(weight))
+        name: array_of(weight)
         for name, weight in {**named_weights(model), **named_states(model)}.items()
     }
 

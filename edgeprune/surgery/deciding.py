@@ -21,6 +21,7 @@ from edgeprune.surgery.constants import Constants, constants, met, own
 from edgeprune.surgery.costing import EMPTY, MORE_STAY
 from edgeprune.surgery.flows import Ids, Part, Values
 from edgeprune.surgery.grouped import gathered_shape, spread_all
+from edgeprune.surgery.passing import passes
 from edgeprune.surgery.slicing import order_of, tiles
 from edgeprune.surgery.tracing import Step, Trace, runs_of
 
@@ -99,6 +100,7 @@ class Decision:
         gone: by channel number, whether it leaves.
         orders: by origin, which of its channels stay, in their new order; only where some leave.
         kept: origin, channels and reason of what is dead and stays.
+        passed: the calls that pass one input on unchanged, see :func:`passing.passes`.
 
     Args:
         trace: of the model.
@@ -111,6 +113,7 @@ class Decision:
         self.runs = runs_of(trace.steps)
         self.weights = spread_all(weights, self.runs)
         self.values: Constants = constants(trace.steps, self.weights)
+        self.passed = passes(trace, self.values)
         self.orders: dict[str, Ids] = {}
         self.kept: list[tuple[str, Ids, str]] = []
         self.reads = _agreed(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeprune.models.names import named_layers
 from edgeprune.surgery.accounts import Account
 from edgeprune.surgery.carrying import Places, carried_out
 from edgeprune.surgery.constants import arrays
@@ -48,6 +49,7 @@ class StripReport:
         removed: number of channels that left, by layer.
         kept: dead channels that stay, with the reason.
         inexact: groups whose cut changed the outputs, with the reason.
+        left: layers that left the graph, since what they gave to a sum is zero.
         places: by weight and axis of the model that was given, the positions that are left.
         account: what left by its kind, and what it costs; where the model before was known.
     """
@@ -55,6 +57,7 @@ class StripReport:
     removed: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
     inexact: Mapping[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
     places: Places = field(default_factory=dict)
     account: Account | None = None
 
@@ -68,6 +71,7 @@ class StripReport:
                 for kept in self.kept
             ],
             "inexact": dict(self.inexact),
+            "left": list(self.left),
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -80,7 +84,10 @@ class StripReport:
             for kept in self.kept
         ]
         changed = [f"{name}: inexact, {reason}" for name, reason in self.inexact.items()]
-        return (*gone, *stay, *changed)
+        blocks = [
+            f"{len(self.left)} layers leave with a branch that is zero: {', '.join(self.left)}"
+        ]
+        return (*gone, *(blocks if self.left else ()), *stay, *changed)
 
 
 def numbered(channels: Sequence[int], most: int = SHOWN) -> str:
@@ -126,6 +133,7 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
     numbers: dict[str, Ids] = {}
     removed: dict[str, int] = {}
     places: dict[tuple[str, int], Ids] = {}
+    left: list[str] = []
     new = None
     while True:
         for origin in decision.trace.origins:
@@ -133,9 +141,13 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
             if numbers.get(origin.name, _NONE).size != origin.size:
                 numbers[origin.name] = np.arange(origin.size)
         decision.decide()
-        if not decision.orders:
+        if not decision.orders and not decision.passed:
             break
-        new, sliced = carried_out(decision, model if new is None else new)
+        old = model if new is None else new
+        new, sliced = carried_out(decision, old)
+        if decision.passed:
+            stays = set(named_layers(new))
+            left += [name for name in named_layers(old) if name not in stays]
         for place, keep in sliced.items():
             places[place] = places[place][keep] if place in places else keep
         for name, order in decision.orders.items():
@@ -149,4 +161,4 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
         for layer, channels, reason in decision.kept
     )
     in_order = {name: removed[name] for name in numbers if name in removed}
-    return new, StripReport(in_order, kept, places=places)
+    return new, StripReport(in_order, kept, places=places, left=tuple(left))

@@ -59,11 +59,13 @@ class Trace:
         steps: in the order of execution.
         origins: in the order of their numbers; what is tied together is one.
         entries: by ``id`` of the input tensor of a nested model, the number of what goes in there.
+        outputs: numbers of the tensors that come out of the model.
     """
 
     steps: tuple[Step, ...]
     origins: tuple[Origin, ...]
     entries: Mapping[int, int] = field(default_factory=dict)
+    outputs: tuple[int, ...] = ()
 
 
 def trace(model: Any, *, inexact: bool = False) -> Graph:
@@ -107,7 +109,7 @@ def traced(model: Any) -> Trace:
         tracer.follow(node)
     for number in walk.outputs:
         tracer.fix(tracer.flows[number], "model output", last=True)
-    return replace(tracer.finished(), entries=walk.entries)
+    return replace(tracer.finished(), entries=walk.entries, outputs=walk.outputs)
 
 
 def runs_of(steps: Sequence[Step]) -> dict[str, int]:

@@ -71,7 +71,8 @@ def _pair() -> Any:
     x = L.Add()([x, L.Conv2D(8, 3, padding="same", name="second")(x)])
     x = L.Dense(5, name="end")(L.GlobalAveragePooling2D()(x))
     tower = keras.Sequential(
-        [keras.Input((5,)), L.Dense(9, "relu", name="up"), L.Dense(4, name="down")], name="tower"
+        [keras.Input((5,), name="apart"), L.Dense(9, "relu", name="up"), L.Dense(4, name="down")],
+        name="tower",
     )
     model = Pair(keras.Model(i, x, name="encoder"), [tower], name="pair")
     model(X)
@@ -89,7 +90,7 @@ def test_every_model_inside_is_traced() -> None:
         "encoder/image": "model input",
         "encoder/first": None,
         "encoder/end": "model output",
-        "input_layer": "model input",
+        "apart": "model input",
         "towers/0/up": None,
         "towers/0/down": "model output",
     }

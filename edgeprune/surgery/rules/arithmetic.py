@@ -26,7 +26,7 @@ from edgeprune.surgery.flows import (
     product,
     unknown,
 )
-from edgeprune.surgery.rules.base import Rule, Weights
+from edgeprune.surgery.rules.base import Rule, Weights, only_one
 from edgeprune.surgery.rules.pointwise import ElementwiseRule, MixingRule
 
 
@@ -43,6 +43,12 @@ class ArithmeticRule(Rule):
         if len(self._operands(call)) != 2:
             return "it is called with named operands"
         return super().refusal(call)
+
+    def passes(self, call: Call, values: Sequence[Values]) -> int | None:
+        if self._combine not in (np.add, np.subtract) or len(call.inputs) != 2:
+            return None
+        first = self._places(call)[0] if self._combine is np.subtract else None
+        return only_one(call, values, first)
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         places = self._places(call)

@@ -96,6 +96,11 @@ class Rule:
         ``None`` where the layer has none."""
         return delta if bias is None else np.asarray(bias, np.float64) + delta
 
+    def passes(self, call: Call, values: Sequence[Values]) -> int | None:
+        """The input that comes out unchanged because all others hold only what changes nothing;
+        ``None`` where there is none."""
+        return None
+
     def rescaled(self, call: Call, after: After) -> Mapping[str, float]:
         """By name inside the layer, what multiplies a weight that is left, so that the outputs
         stay when a length that the layer divides by has changed."""
@@ -115,6 +120,21 @@ class Rule:
             kept: for each input and axis which positions stay, ``None`` for all.
         """
         return None
+
+
+def only_one(call: Call, values: Sequence[Values], first: int | None = None) -> int | None:
+    """For a sum: the one input that is not zero, where it has the output's shape; where ``first``
+    is given (a difference) it has to be that one."""
+    places = [place for place, value in enumerate(values) if not (value == 0).all()] or [0]
+    (output,) = call.outputs
+    whole = all(
+        call.inputs[place].shape == output.shape and call.inputs[place].dtype == output.dtype
+        for place in places
+    )
+    masked = any(getattr(one, "_keras_mask", None) is not None for one in (*call.inputs, output))
+    if len(places) > 1 or not whole or masked or first not in (None, places[0]):
+        return None
+    return places[0]
 
 
 def weighed(weight: str, axis: int, lanes: Sequence[Ids], role: Any, **places: Any) -> list[Part]:

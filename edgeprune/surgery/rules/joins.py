@@ -23,7 +23,7 @@ from edgeprune.surgery.flows import (
     sizes,
     unknown,
 )
-from edgeprune.surgery.rules.base import Rule, Weights
+from edgeprune.surgery.rules.base import Rule, Weights, only_one
 
 Combine = Callable[[Values, Values], Values]
 
@@ -36,6 +36,11 @@ class MergeRule(Rule):
     def __init__(self, combine: Combine, *, mean: bool = False) -> None:
         self._combine = combine
         self._mean = mean
+
+    def passes(self, call: Call, values: Sequence[Values]) -> int | None:
+        if self._mean or self._combine not in (np.add, np.subtract):
+            return None
+        return only_one(call, values, 0 if self._combine is np.subtract else None)
 
     def refusal(self, call: Call) -> str | None:
         if len(call.inputs) < 2:
