@@ -12,6 +12,7 @@ from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph, Group, Member
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.descending import Ladder, descend, ladder
+from edgeprune.planning.evening import bundled, in_runs
 from edgeprune.scores import Scores
 
 Ints = npt.NDArray[np.int32]
@@ -63,11 +64,34 @@ class Cuts:
         cuts: the channels, those that went before among them.
         groups: that could be cut, and whose channels the share was taken of.
         unscored: names of those that no scored weight makes or reads; they keep their size.
+        uneven: names of those no part of which fills every run of a grouped convolution alike;
+            they keep their size too.
     """
 
     cuts: Mapping[str, Ints]
     groups: tuple[Group, ...]
     unscored: tuple[str, ...]
+    uneven: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Rated:
+    """A group that may be cut.
+
+    Attributes:
+        group: the group.
+        scored: one score per channel.
+        bundles: one number per channel; those of one number leave together.
+        before: channels that have left.
+    """
+
+    group: Group
+    scored: Floats
+    bundles: npt.NDArray[np.integer]
+    before: Ints | None
+
+    def ladder(self, constraints: Constraints) -> Ladder:
+        return ladder(self.scored, constraints, before=self.before, bundles=self.bundles)
 
 
 def choose_channels(
@@ -81,7 +105,8 @@ def choose_channels(
     constraints: Constraints,
 ) -> Cuts:
     """The lowest scores go, as many as come nearest to ``share`` at widths that ``constraints``
-    allow, counting what went ``before``.
+    allow, counting what went ``before``. Of a group that sits in the runs of a grouped convolution
+    as many go in each run.
 
     ``together`` takes the share of the channels of all free groups at once, otherwise each group
     loses it.
@@ -90,57 +115,64 @@ def choose_channels(
         PlanError: no free group is left to cut, or ``together`` what ``constraints`` leave free
             holds too few channels. The rounding to a multiple is no such reason.
     """
-    rated, unscored = _rated(scores, graph, excluded)
-    ladders = [
-        ladder(scored, constraints, before=before.get(group.name)) for group, scored in rated
-    ]
+    rated, unscored, uneven = _rated(scores, graph, excluded, before)
+    ladders = [each.ladder(constraints) for each in rated]
     if together:
-        _check_room(rated, ladders, share, constraints, before)
+        _check_room(rated, ladders, share, constraints)
         steps = descend(ladders, share)
     else:
         steps = [descend([each], share)[0] for each in ladders]
     cuts = {name: drop.astype(np.int32) for name, drop in before.items()}
-    for (group, _), each, count in zip(rated, ladders, steps, strict=True):
+    for one, each, count in zip(rated, ladders, steps, strict=True):
         drop = each.gone(count)
         if drop.size:
-            cuts[group.name] = drop
-    return Cuts(cuts, tuple(group for group, _ in rated), unscored)
+            cuts[one.group.name] = drop
+    return Cuts(cuts, tuple(one.group for one in rated), unscored, uneven)
 
 
 def _rated(
-    scores: Scores, graph: Graph, excluded: frozenset[str]
-) -> tuple[list[tuple[Group, Floats]], tuple[str, ...]]:
-    """The groups that may be cut, each with its scores, and the names of the unscored."""
-    found = [
-        (group, channel_scores(scores, group)) for group in graph.free if not _kept(group, excluded)
-    ]
-    rated = [(group, scored) for group, scored in found if scored is not None]
-    unscored = tuple(group.name for group, scored in found if scored is None)
+    scores: Scores, graph: Graph, excluded: frozenset[str], before: Mapping[str, Ints]
+) -> tuple[list[_Rated], tuple[str, ...], tuple[str, ...]]:
+    """The groups that may be cut, the names of the unscored, and those of the uneven."""
+    rated, unscored, uneven = [], [], []
+    for group in graph.free:
+        if _kept(group, excluded):
+            continue
+        scored = channel_scores(scores, group)
+        if scored is None:
+            unscored.append(group.name)
+            continue
+        there = np.ones(group.size, bool)
+        there[before.get(group.name, [])] = False
+        bundles = bundled(scored, in_runs(graph, group), there)
+        if bundles is None:
+            uneven.append(group.name)
+        else:
+            rated.append(_Rated(group, scored, bundles, before.get(group.name)))
     if not rated:
-        why = "fixed, excluded, or without a scored weight" if unscored else "fixed or excluded"
+        found = ["fixed or excluded"]
+        found += ["without a scored weight"] if unscored else []
+        found += ["uneven in a grouped convolution"] if uneven else []
         raise PlanError(
-            f"channels: no group of this model is free to lose channels ({why}); "
+            f"channels: no group of this model is free to lose channels ({', '.join(found)}); "
             "see 'edgeprune inspect --groups' for the reasons"
         )
-    return rated, unscored
+    return rated, tuple(unscored), tuple(uneven)
 
 
 def _check_room(
-    rated: Sequence[tuple[Group, Floats]],
-    ladders: Sequence[Ladder],
-    share: float,
-    constraints: Constraints,
-    before: Mapping[str, Ints],
+    rated: Sequence[_Rated], ladders: Sequence[Ladder], share: float, constraints: Constraints
 ) -> None:
     """A share that a minimum or most puts out of reach, by more than widths are rounded."""
     loose = Constraints(constraints.multiple)
     if constraints == loose:
         return
-    free = [ladder(scored, loose, before=before.get(group.name)) for group, scored in rated]
+    free = [each.ladder(loose) for each in rated]
     room = sum(int(each.stops[-1]) for each in ladders)
     total = sum(each.size for each in ladders)
     asked = min(share * total, sum(int(each.stops[-1]) for each in free))
-    if room + constraints.multiple / 2 < asked:
+    widest = max(int(np.diff(each.stops).max(initial=constraints.multiple)) for each in free)
+    if room + widest / 2 < asked:
         raise PlanError(
             f"channels = {share}: with {constraints}, {room} of {total} channels can leave, so at "
             f"most {room / total:.4f} can be reached; ask for less, or allow more"

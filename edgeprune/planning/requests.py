@@ -105,9 +105,10 @@ def make_plan(
     Returns:
         ``why`` holds method, asked, reached (shares and counts), threshold (the highest score that
         went, by weight for ``scope="layer"``), pattern, scope, exclude, guarded; with ``channels``
-        also constraints, widths (by group that was cut, kept of size) and unscored (groups that no
-        scored weight touches, which keep their size). Reached channels are a share of those of the
-        groups that may be cut.
+        also constraints, widths (by group that was cut, kept of size), unscored (groups that no
+        scored weight touches, which keep their size) and uneven (groups no part of which fills
+        the runs of a grouped convolution alike, which keep it too). Reached channels are a share
+        of those of the groups that may be cut.
 
     Raises:
         PlanError: not exactly one request, a number out of range, scores that are not finite, a
@@ -303,6 +304,7 @@ def _add_cuts(
     if chosen:
         why["constraints"] = request.constraints.facts()
         why["unscored"] = list(chosen.unscored)
+        why["uneven"] = list(chosen.uneven)
 
 
 def _at_least(share: float, total: int) -> int:

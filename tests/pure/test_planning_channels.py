@@ -88,14 +88,15 @@ def test_the_channels_with_the_lowest_summed_scores_go():
 
 
 def test_each_run_of_a_grouped_convolution_scores_the_channels_it_reads():
-    """Of four filters the first two read channels 0 and 1, the others 2 and 3."""
+    """Of four filters the first two read channels 0 and 1, the others 2 and 3: one of each leaves,
+    as the runs stay even."""
     runs = Member("grouped/kernel", 0, np.array([[0, 1], [2, 3]], np.int32), "reads")
     group = Group("made", 4, (_member("made/kernel", 1, 4, "makes"), runs))
     kernel = np.array([[1, 1, 9, 9], [2, 2, 0, 0]], np.float32)  # (read, filters)
     made = np.zeros((3, 4), np.float32)
     scores = Scores("taylor", "m", {"made/kernel": made, "grouped/kernel": kernel})
     graph = Graph("m", (group,))
-    assert drops(make_plan(scores, graph, channels=0.25)) == {"made": [3]}
+    assert drops(make_plan(scores, graph, channels=0.2)) == {}
     assert drops(make_plan(scores, graph, channels=0.5)) == {"made": [0, 3]}
     for shape in ((2, 3), (3, 4), (4,)):
         wrong = {"made/kernel": made, "grouped/kernel": np.ones(shape, np.float32)}
