@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -422,10 +422,20 @@ class Balance:
             for key in {*keys, *([work.weight] if work.weight else ())}:
                 self._works.setdefault(key, []).append(place)
 
-    def left(self, lengths: Mapping[tuple[str, int], int] | None = None) -> Cost:
-        """Of the whole model; where ``lengths`` are given, by weight and axis, with these."""
+    def left(
+        self,
+        lengths: Mapping[tuple[str, int], int] | None = None,
+        without: Collection[str] = (),
+    ) -> Cost:
+        """Of the whole model.
+
+        Args:
+            lengths: by weight and axis; in place of what :meth:`mark` and :meth:`take` say.
+            without: layers that do nothing any more.
+        """
         weights = {name: self._elements(name, lengths) for name in self._graph.weights}
-        macs = sum(self._macs(work, weights) for work in self._graph.works)
+        works = [work for work in self._graph.works if work.layer not in without]
+        macs = sum(self._macs(work, weights) for work in works)
         return Cost(sum(weights.values()), macs)
 
     def mark(self, cuts: Cuts) -> None:

@@ -66,7 +66,7 @@ def _totals(facts: Mapping[str, Any]) -> Table:
     change("of that, what the weights hold back", facts["stays"], 1)
     change("already dead", facts["already_dead"], -1)
     change("dead in consequence", facts["in_consequence"], -1)
-    change("parts of channels in groups that fell apart", facts["rest"], -1)
+    change("parts of channels, layers that left", facts["rest"], -1)
     change("new biases", {"parameters": sum(facts["biases"].values()), "macs": 0}, 1)
     add("after strip", facts["after"], "bold")
     return table

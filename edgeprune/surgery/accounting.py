@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from edgeprune.graphs import Balance, Channels, Cost, Graph, Stay
+from edgeprune.models.calls import calls, function_of
 from edgeprune.models.costs import macs, parameters
-from edgeprune.models.names import named_weights
+from edgeprune.models.names import named_layers, named_weights
 from edgeprune.plans import Plan
 from edgeprune.surgery.accounts import Account, Kind, Lot
 from edgeprune.surgery.stripping import StripReport, strip_with_report
@@ -74,12 +75,21 @@ def accounted(
         stays=_stays(graph, asked, gone, report),
         sizes={group.name: group.size for group in graph if group.name in {*asked, *gone}},
         biases=biases,
-        rest=balance.left() - balance.left(_lengths(graph, report, weights)),
+        rest=balance.left() - balance.left(_lengths(graph, report, weights), _idle(graph, small)),
     )
     return replace(report, account=account)
 
 
 _NONE = np.zeros(0, np.int32)
+
+
+def _idle(graph: Graph, small: Any) -> set[str]:
+    """Layers and operations that multiplied and are not called any more."""
+    layers = named_layers(small)
+    called = set(layers)
+    for function in filter(None, map(function_of, layers.values())):
+        called |= {call.layer.name for call in calls(function)}
+    return {work.layer for work in graph.works} - called
 
 
 def _lengths(

@@ -53,7 +53,8 @@ class Account:
         stays: channels that a plan names and that stay.
         sizes: by group that is mentioned, its number of channels before.
         biases: by name, the size of each weight that was made to take a constant.
-        rest: what left of channels that did not leave as a whole, in a group that fell apart.
+        rest: what left of channels that did not leave as a whole: in a group that fell apart, and
+            of layers that left the graph.
     """
 
     before: Cost

@@ -248,6 +248,25 @@ class Holder(L.Layer):
         return cls(inner, **config)
 
 
+def test_a_branch_that_leaves_is_counted() -> None:
+    i = keras.Input((7, 5))
+    x = L.Dense(6, name="wide")(i)
+    seen = L.MultiHeadAttention(2, 3, name="seen")(x, x)
+    norm = L.LayerNormalization(name="norm")(x)
+    mixed = L.Dense(6, use_bias=False, name="mixed")(
+        keras.ops.matmul(norm, L.Permute((2, 1))(norm))
+    )
+    x = L.Add()([x, seen, mixed])
+    model = keras.Model(i, L.Dense(3, name="end")(x))
+    for weight in (*model.get_layer("seen")._output_dense.weights, model.get_layer("mixed").kernel):
+        weight.assign(np.zeros(weight.shape))
+    small, report = strip_with_report(model)
+    account = accounted(model, small, report).account
+    assert {"seen", "norm", "mixed"} <= set(report.left)
+    assert account is not None and account.after == account.total
+    assert account.after == Cost(6 * 6 + 7 * 3, 7 * (5 * 6 + 6 * 3))
+
+
 def _inner() -> Any:
     return keras.Sequential([keras.Input((7, 5)), L.Dense(6, name="wide"), L.Dense(4, name="back")])
 
