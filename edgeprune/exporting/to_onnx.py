@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -41,12 +43,15 @@ def onnx_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
             function = tf.function(
                 wanted.function(keys), input_signature=wanted.specs, autograph=False
             )
+            with _inlined():
+                traced = function.get_concrete_function(*wanted.specs)
             raw, _ = tf2onnx.convert.from_function(function, wanted.specs, opset=OPSET)
         except Exception as error:
             said = " ".join(str(error).split())[:300]
             raise ExportError(
                 f"model {model.name!r} does not convert to ONNX ({type(error).__name__}: {said})"
             ) from error
+        _add_lost(raw, traced.graph)
         without_erfc(raw)
         _check_operators(model, raw)
         new = canonical(raw, *_ports(model, raw, wanted, keys), _namer(wanted))
@@ -61,6 +66,30 @@ def onnx_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
                 f"model {model.name!r}: onnx.checker refuses the file ({said})"
             ) from error
     return new.SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def _inlined() -> Iterator[None]:
+    """Functions that are traced inside another become part of it: Keras computes grouped
+    convolutions in one of their own, compiled by XLA, which stays a call that ONNX has not."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _add_lost(raw: onnx.ModelProto, source: Any) -> None:
+    """Constants that tf2onnx drops although a node still uses them (of Normalization, in front of
+    a transpose), from the graph they come of."""
+    made = {name for node in raw.graph.node for name in node.output}
+    made.update(tensor.name for tensor in raw.graph.initializer)
+    constants = {f"{op.name}:0": op for op in source.get_operations() if op.type == "Const"}
+    lost = {name for node in raw.graph.node for name in node.input} - made - {""}
+    for name in sorted(lost & set(constants)):
+        value = tf.make_ndarray(constants[name].get_attr("value"))
+        raw.graph.initializer.append(numpy_helper.from_array(value, name))
 
 
 def _check_operators(model: Any, raw: onnx.ModelProto) -> None:

@@ -12,7 +12,7 @@ from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.deciding import Decision, Read, made_axes
 from edgeprune.surgery.flows import After, Flow, Ids, Part
-from edgeprune.surgery.grouped import gathered
+from edgeprune.surgery.leftovers import Leftovers
 from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
 
@@ -36,8 +36,7 @@ class _Carrier:
         self.places: dict[tuple[str, int], Ids] = {}
         self._origins = decision.trace.origins
         self._orders = [decision.orders.get(origin.name) for origin in self._origins]
-        self._values: dict[str, Array] = {}
-        self._gathered: set[str] = set()
+        self._values = Leftovers(decision.weights)
         self._configs: dict[str, tuple[Step, After, bool]] = {}
         self._calls: dict[int, Any] = {}
         self._shapes: dict[int, Shape] = {}
@@ -52,7 +51,6 @@ class _Carrier:
             if step.rule is not None:
                 self._carry(step, [flows[number] for number in step.node.inputs])
         self._rescale()
-        values = {**self._decision.weights, **self._values}
 
         def edit(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
             return _edited(*self._configs[name], config) if name in self._configs else config
@@ -62,7 +60,7 @@ class _Carrier:
             for tensor, number in self._decision.trace.entries.items()
             if number in self._shapes
         }
-        return rebuilt(model, values, edit, self._calls, shapes, self._decision.passed)
+        return rebuilt(model, self._values, edit, self._calls, shapes, self._decision.passed)
 
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call
@@ -72,7 +70,7 @@ class _Carrier:
         after = After(
             tuple(map(self._left, call.in_shapes, inputs)),
             tuple(map(self._left, call.out_shapes, step.flows)),
-            {inner: self._value(name).shape for inner, name in weights.items()},
+            {inner: self._values.shape(name) for inner, name in weights.items()},
         )
         before = {inner: self._decision.shape(name) for inner, name in step.weights.items()}
         changed = (after.inputs, after.outputs, after.weights) != (
@@ -107,29 +105,22 @@ class _Carrier:
             axes.setdefault((name, part.axis), []).append(part.ids)
         for (name, axis), lanes in axes.items():
             keep = self._kept(tuple(lanes))
-            old, value = self._decision.weights[name], self._value(name)
             # A shared layer is sliced at its first call; its bias may be folded into again.
-            fresh = name not in self._gathered and value.shape[axis] == old.shape[axis]
-            if keep is not None and fresh:
-                self._values[name] = np.take(value, keep, axis=axis)
+            if keep is not None and self._values.keep(name, axis, keep):
                 self.places[name, axis] = keep
         for name, runs in step.runs.items():
             reads = next(part for part in step.parts if part.runs > 1)
             keep = self._kept(tuple(axes[name, reads.axis]))
             if keep is not None:
                 runs = np.unique(keep // (reads.ids.size // runs)).size
-            if name not in self._gathered:
-                self._values[name] = gathered(self._value(name), runs)
-                self._gathered.add(name)
+            self._values.gather(name, runs)
 
     def _rescale(self) -> None:
         """What keeps the outputs when a length that the layer divides by has changed."""
         for step, after, _ in self._configs.values():
             assert step.rule is not None
             for inner, factor in step.rule.rescaled(step.node.call, after).items():
-                name = step.weights[inner]
-                value = self._value(name)
-                self._values[name] = (value * np.float64(factor)).astype(value.dtype)
+                self._values.scale(step.weights[inner], factor)
 
     def _fold(self, step: Step) -> dict[str, str]:
         """Move the constants of channels that leave into biases; the new ones among those, full
@@ -145,7 +136,7 @@ class _Carrier:
                 value = rule.shifted(call, read, None, self._sliced(step, read, delta))
             else:
                 value = rule.shifted(call, read, self._decision.weights[name], delta)
-            self._values[name] = value.astype(kernel.dtype)
+            self._values.put(name, value.astype(kernel.dtype))
         return new
 
     def _deltas(self, step: Step) -> dict[str, tuple[Array, Part]]:
@@ -183,9 +174,6 @@ class _Carrier:
             keep = self._kept(tuple(lanes))
             delta = delta if keep is None else np.take(delta, keep, axis=place)
         return delta
-
-    def _value(self, name: str) -> Array:
-        return self._values[name] if name in self._values else self._decision.weights[name]
 
     def _reads_of(self, step: Step) -> dict[tuple[str, int], list[Read]]:
         found: dict[tuple[str, int], list[Read]] = {}

@@ -13,7 +13,7 @@ from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
 from edgeprune.surgery.stripping import StripReport, stripped
 from edgeprune.surgery.tracing import Trace, graph_of, traced
-from edgeprune.surgery.zeroing import check_plan, zeroed
+from edgeprune.surgery.zeroing import Zeroed, check_plan
 
 
 def cut(model: Any, plan: Plan) -> Any:
@@ -36,7 +36,7 @@ def cut_with_report(model: Any, plan: Plan) -> tuple[Any, StripReport]:
     check_plan(model, plan)
     found = traced(model)
     graph = graph_of(model, found, inexact=True)
-    weights = {**arrays(model), **zeroed(model, plan, graph)}
+    weights = Zeroed(arrays(model), plan, graph)
     reasons = {
         one.group: reason
         for one in plan.cuts

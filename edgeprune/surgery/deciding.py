@@ -7,7 +7,7 @@ without it. What is never reached is dead, through residuals and loops too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.constants import Constants, constants, met, own
 from edgeprune.surgery.costing import EMPTY, MORE_STAY
 from edgeprune.surgery.flows import Ids, Part, Values
-from edgeprune.surgery.grouped import gathered_shape, spread_all
+from edgeprune.surgery.grouped import Spread, gathered_shape
 from edgeprune.surgery.passing import passes
 from edgeprune.surgery.slicing import order_of, tiles
 from edgeprune.surgery.tracing import Step, Trace, runs_of
@@ -108,10 +108,12 @@ class Decision:
         forced: numbers of channels that leave whatever the outputs become.
     """
 
-    def __init__(self, trace: Trace, weights: dict[str, Array], forced: Ids | None = None) -> None:
+    def __init__(
+        self, trace: Trace, weights: Mapping[str, Array], forced: Ids | None = None
+    ) -> None:
         self.trace = trace
         self.runs = runs_of(trace.steps)
-        self.weights = spread_all(weights, self.runs)
+        self.weights = Spread(weights, self.runs)
         self.values: Constants = constants(trace.steps, self.weights)
         self.passed = passes(trace, self.values)
         self.orders: dict[str, Ids] = {}
@@ -158,6 +160,8 @@ class Decision:
             if axis != part.axis and axis not in axes
         )
         touches = np.asarray((moved != 0).any(axis=others)).reshape(kernel.shape[part.axis], -1)
+        if touches.all():
+            touches = np.broadcast_to(True, touches.shape)  # which takes no memory
         values = [self.values[number] for number in step.node.inputs]
         value = rule.met(step.node.call, own(step, self.weights), values, part)
         return Read(step, part, value, rule.folds(step.node.call, part), touches)
@@ -186,6 +190,9 @@ class Decision:
         for place, origin in reversed([*enumerate(self.trace.origins)]):
             if origin.stays is None or self._forced_of(origin).any():
                 self._stand(place, origin)
+        # As large as the kernels, and of no more use.
+        self.reads = [replace(read, touches=np.zeros((0, 0), bool)) for read in self.reads]
+        self._reads_of.clear()
 
     def _fill(self) -> None:
         """No tensor may become empty, a slice of one neither: one of its positions stays."""

@@ -7,7 +7,7 @@ channel has a position of its own, and all that is known of plain kernels holds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,19 @@ def gathered(kernel: Array, runs: int) -> Array:
     return np.ascontiguousarray(picked.reshape(*taps, inputs // runs, filters))
 
 
-def spread_all(weights: Mapping[str, Array], runs: Mapping[str, int]) -> dict[str, Array]:
+class Spread(Mapping[str, Array]):
     """Every weight by name, the kernels named in ``runs`` spread out."""
-    return {**weights, **{name: spread(weights[name], count) for name, count in runs.items()}}
+
+    def __init__(self, weights: Mapping[str, Array], runs: Mapping[str, int]) -> None:
+        self._weights = weights
+        self._runs = runs
+
+    def __getitem__(self, name: str) -> Array:
+        value = self._weights[name]
+        return spread(value, self._runs[name]) if name in self._runs else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
-from edgeprune.graphs import Graph, Group
+from edgeprune.graphs import Graph, Member
 from edgeprune.models.cloning import rebuilt
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.loading import check_values
-from edgeprune.models.names import named_weights
-from edgeprune.plans import Cut, Mask, Plan, fitting
+from edgeprune.plans import Mask, Plan, fitting
+from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.tracing import trace
 
 Array = npt.NDArray[Any]
@@ -42,7 +41,7 @@ def zero(model: Any, plan: Plan) -> Any:
                 f"the plan cuts group {name!r}, which zeros do not silence: "
                 f"{graph[name].inexact}; take its channels out with cut(model, plan)"
             )
-    return rebuilt(model, zeroed(model, plan, graph))
+    return rebuilt(model, Zeroed(arrays(model), plan, graph))
 
 
 def check_plan(model: Any, plan: Plan) -> None:
@@ -61,50 +60,60 @@ def check_plan(model: Any, plan: Plan) -> None:
     check_values(model, f"model {model.name!r}")
 
 
-def zeroed(model: Any, plan: Plan, graph: Graph | None) -> dict[str, Array]:
-    """By name, the weights in which ``plan`` writes zeros; ``graph`` is needed where it cuts.
+class Zeroed(Mapping[str, Array]):
+    """The weights of a model with zeros where a plan says, by name; each is made when it is asked
+    for, so that no copy of all is held.
+
+    Args:
+        weights: as they are.
+        plan: for the model that has them.
+        graph: of that model; needed where the plan cuts.
 
     Raises:
         PlanError: as :func:`zero`.
     """
-    values = _Values(model)
-    for cut in plan.cuts:
-        assert graph is not None
-        _silence(values, fitting(graph, cut), cut)
-    for mask in plan.masks:
-        _mask(values, mask)
-    return values.changed
 
+    def __init__(self, weights: Mapping[str, Array], plan: Plan, graph: Graph | None) -> None:
+        self._weights = weights
+        self._cut: dict[str, list[tuple[Member, Array]]] = {}
+        for cut in plan.cuts:
+            assert graph is not None
+            for member in fitting(graph, cut).members:
+                if member.role != "follows":
+                    self._cut.setdefault(member.weight, []).append((member, cut.drop))
+        self._masks = {mask.weight: mask.keep for mask in map(self._fitting, plan.masks)}
+        self._last: tuple[str, Array] | None = None
 
-class _Values:
-    """Weights of a model, copied when first changed."""
+    def _fitting(self, mask: Mask) -> Mask:
+        if mask.weight not in self._weights:
+            near = nearest(mask.weight, self._weights)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise PlanError(
+                f"the plan masks weight {mask.weight!r}, which this model has not{hint}"
+            )
+        shape = self._weights[mask.weight].shape
+        if mask.keep.shape != shape:
+            raise PlanError(
+                f"the plan's mask of {mask.weight!r} has shape {mask.keep.shape}, the weight "
+                f"{shape}"
+            )
+        return mask
 
-    def __init__(self, model: Any) -> None:
-        self.weights: Mapping[str, Any] = named_weights(model)
-        self.changed: dict[str, Array] = {}
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._cut and name not in self._masks:
+            return self._weights[name]
+        if self._last is None or self._last[0] != name:
+            self._last = None  # before the next one is made, so that only one is held
+            value = np.array(self._weights[name])
+            for member, drop in self._cut.get(name, ()):
+                member.lead(value)[np.isin(member.channel, drop)] = 0
+            if name in self._masks:
+                value[~self._masks[name].astype(bool)] = 0
+            self._last = (name, value)
+        return self._last[1]
 
-    def own(self, weight: str) -> Array:
-        if weight not in self.changed:
-            self.changed[weight] = np.array(keras.ops.convert_to_numpy(self.weights[weight]))
-        return self.changed[weight]
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
 
-
-def _silence(values: _Values, group: Group, cut: Cut) -> None:
-    for member in group.members:
-        if member.role == "follows":
-            continue
-        member.lead(values.own(member.weight))[np.isin(member.channel, cut.drop)] = 0
-
-
-def _mask(values: _Values, mask: Mask) -> None:
-    if mask.weight not in values.weights:
-        near = nearest(mask.weight, values.weights)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise PlanError(f"the plan masks weight {mask.weight!r}, which this model has not{hint}")
-    value = values.own(mask.weight)
-    if mask.keep.shape != value.shape:
-        raise PlanError(
-            f"the plan's mask of {mask.weight!r} has shape {mask.keep.shape}, the weight "
-            f"{value.shape}"
-        )
-    value[~mask.keep.astype(bool)] = 0
+    def __len__(self) -> int:
+        return len(self._weights)

@@ -85,12 +85,24 @@ def gelu() -> keras.Model:
     )
 
 
+def grouped() -> keras.Model:
+    """Grouped convolutions, which Keras compiles by XLA, behind statistics given as constants,
+    which tf2onnx loses."""
+    keras.utils.set_random_seed(1)
+    x = inputs = keras.Input((8, 8, 6), name="x")
+    x = L.Normalization(mean=[0.1 * n for n in range(6)], variance=[1.0 + n for n in range(6)])(x)
+    x = L.Conv2D(12, 3, groups=3, activation="relu", padding="same", name="grouped")(x)
+    x = L.Conv2D(12, 3, groups=12, strides=2, name="depthwise")(x)
+    return keras.Model(inputs, L.Dense(4, name="y")(L.GlobalAveragePooling2D(name="mean")(x)))
+
+
 NETS = {
     "mlp": mlp,
     "two_ended": two_ended,
     "convolutional": convolutional,
     "recurrent": recurrent,
     "gelu": gelu,
+    "grouped": grouped,
 }
 
 if __name__ == "__main__":
