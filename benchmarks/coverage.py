@@ -20,9 +20,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgeprune.costs import Cost
 from edgeprune.errors import ExportError
 from edgeprune.exporting import export_model
-from edgeprune.graphs import Cost, Graph
+from edgeprune.graphs import Graph
 from edgeprune.models import load_model, macs, named_layers, named_weights, parameters, save_model
 from edgeprune.plans import Plan
 from edgeprune.surgery import accounted, strip, strip_with_report, trace, zero

@@ -19,9 +19,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from edgeprune.costs import Cost
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
-from edgeprune.graphs import Cost, Graph, Group
+from edgeprune.graphs import Graph, Group
 from edgeprune.schemas import check_schema
 
 Pattern = Literal["none", "1x4"]

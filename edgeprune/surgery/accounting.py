@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.graphs import Balance, Channels, Cost, Graph, Stay
+from edgeprune.costs import Balance, Channels, Cost, Stay
+from edgeprune.graphs import Graph
 from edgeprune.models.calls import calls, function_of
 from edgeprune.models.costs import macs, parameters
 from edgeprune.models.names import named_layers, named_weights

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from edgeprune.graphs import Cost, Stay
+from edgeprune.costs import Cost, Stay
 
 Kind = Literal["asked", "already_dead", "in_consequence"]
 """*Asked*: a plan names the channel. *Already dead*: it was so before the plan. *In consequence*:

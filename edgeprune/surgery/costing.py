@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from edgeprune.graphs import Axis, Floor, Lane, Work
+from edgeprune.costs import Axis, Floor, Lane, Work
 from edgeprune.models import works as counting
 from edgeprune.models.calls import Call, Shape, function_of
 from edgeprune.models.costs import call_macs

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeprune.graphs import Group, Member, Weight, Work
+from edgeprune.costs import Weight, Work
+from edgeprune.graphs import Group, Member
 from edgeprune.models.names import named_weights
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.flows import Part

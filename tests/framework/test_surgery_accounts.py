@@ -13,8 +13,8 @@ import test_surgery_grouped as grouped_nets
 from surgery_nets import random_plan
 from zoo_nets import ZOO
 
+from edgeprune.costs import Cost
 from edgeprune.errors import PlanError
-from edgeprune.graphs import Cost
 from edgeprune.models import macs, named_weights, parameters
 from edgeprune.plans import Cut, Plan
 from edgeprune.surgery import Account, accounted, strip_with_report, trace, zero

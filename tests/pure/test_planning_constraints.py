@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeprune.costs import Weight
 from edgeprune.errors import PlanError
-from edgeprune.graphs import Graph, Group, Member, Weight
+from edgeprune.graphs import Graph, Group, Member
 from edgeprune.planning import Constraints, make_plan
 from edgeprune.planning.descending import descend, ladder
 from edgeprune.scores import Scores
