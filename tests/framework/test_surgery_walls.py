@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 import keras
@@ -274,3 +276,18 @@ def test_models_that_do_not_fit_are_refused() -> None:
         zero(model, Plan(architecture_digest(model)))
     with pytest.raises(ModelError, match="no shapes yet"):
         trace(keras.Sequential([L.Dense(3)]))
+
+
+def test_a_chain_that_is_too_long_for_keras_is_said() -> None:
+    x = i = keras.Input((4,))
+    for number in range(300):
+        x = L.ReLU(name=f"relu_{number}")(x)
+    model = keras.Model(i, L.Dense(2)(x))
+    before = sys.getrecursionlimit()
+    # As a chain of some thousand layers would: Keras walks it with one call in another.
+    sys.setrecursionlimit(len(inspect.stack(0)) + 250)
+    try:
+        with pytest.raises(ModelError, match="its chain of layers is too long"):
+            strip(model)
+    finally:
+        sys.setrecursionlimit(before)
