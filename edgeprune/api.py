@@ -160,11 +160,16 @@ def hold(plan: Plan | None = None) -> Any:
     return hold_zeros(plan, trace=trace_model)
 
 
-def strip(model: Any) -> Any:
-    """A new, smaller model: every channel that is structurally dead has left; same outputs."""
+def strip(model: Any, *, fold_batchnorm: bool = False) -> Any:
+    """A new, smaller model: every channel that is structurally dead has left; same outputs.
+
+    Args:
+        model: a Keras 3 model.
+        fold_batchnorm: let the dense layer or convolution before a batch norm do its work too.
+    """
     from edgeprune.surgery import strip as strip_model
 
-    return strip_model(_model(model))
+    return strip_model(_model(model), fold_batchnorm=fold_batchnorm)
 
 
 def cut(model: Any, plan: Plan) -> Any:

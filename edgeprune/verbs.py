@@ -215,7 +215,9 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     return {"file": str(out), **_counts(model, zeroed)}
 
 
-def strip_file(source: Source, out: Path, *, plan: Path | None = None) -> Facts:
+def strip_file(
+    source: Source, out: Path, *, plan: Path | None = None, fold_batchnorm: bool = False
+) -> Facts:
     """Take out what is dead; writes ``out`` (.keras). With a plan, that is carried out first."""
     placed(out, *MODELS)
     from edgeprune.plans import Plan
@@ -226,7 +228,9 @@ def strip_file(source: Source, out: Path, *, plan: Path | None = None) -> Facts:
     from edgeprune.surgery import accounted, strip_with_report, zero
 
     model = source.opened()
-    small, report = strip_with_report(model if asked is None else zero(model, asked))
+    small, report = strip_with_report(
+        model if asked is None else zero(model, asked), fold_batchnorm=fold_batchnorm
+    )
     report = accounted(model, small, report, asked)
     save_model(small, out)
     return {

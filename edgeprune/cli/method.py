@@ -244,6 +244,10 @@ def strip(
         Path | None,
         typer.Option("--plan", metavar="FILE", help="Carry this out first; tells what it asked."),
     ] = None,
+    fold_batchnorm: Annotated[
+        bool,
+        typer.Option("--fold-batchnorm", help="Fold batch norms into the layer before them."),
+    ] = False,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -253,7 +257,8 @@ def strip(
     """
     from edgeprune import verbs
 
-    facts = verbs.strip_file(verbs.Source(model, trust=trust_model), out, plan=plan)
+    source = verbs.Source(model, trust=trust_model)
+    facts = verbs.strip_file(source, out, plan=plan, fold_batchnorm=fold_batchnorm)
     if not json:
         for line in facts["report"]:
             session.say(line)

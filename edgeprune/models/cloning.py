@@ -14,7 +14,7 @@ from keras.src.models.functional import Functional
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from edgeprune.errors import ModelError
-from edgeprune.models.calls import calls
+from edgeprune.models.calls import calls, function_of
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
 from edgeprune.models.values import array_of
@@ -156,7 +156,8 @@ class _Builder:
     def _graph(self, graph: Any) -> Any:
         if isinstance(graph, keras.Sequential):
             inputs = [self._input(tensor) for tensor in getattr(graph, "inputs", None) or ()]
-            layers = [self._copied(layer) for layer in graph.layers]
+            skipped = self._skipped(graph)
+            layers = [self._copied(layer) for layer in graph.layers if id(layer) not in skipped]
             return keras.Sequential([*inputs, *layers], graph.trainable, graph.name)
         inputs = keras.tree.map_structure(self._input, graph.input)
         calls = self._calls(graph) if self._instead else None
@@ -175,6 +176,12 @@ class _Builder:
             name=layer.name,
             optional=getattr(layer, "optional", False),
         )
+
+    def _skipped(self, graph: Any) -> set[int]:
+        """Layers of a Sequential whose input takes the place of their output."""
+        function = function_of(graph) if self._instead else None
+        found = calls(function) if function is not None else []
+        return {id(call.layer) for call in found if id(call.outputs[0]) in self._instead}
 
     def _calls(self, graph: Any) -> Callable[..., Any]:
         """Keras calls the nodes in the order in which they are listed, each once."""

@@ -8,7 +8,7 @@ of consequences; passes repeat until one finds nothing, so a second strip finds 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgeprune.surgery.carrying import Places, carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
+from edgeprune.surgery.folding import fold_batchnorm as folded_batchnorm
 from edgeprune.surgery.tracing import traced
 
 _NONE = np.zeros(0, np.int64)
@@ -50,6 +51,7 @@ class StripReport:
         kept: dead channels that stay, with the reason.
         inexact: groups whose cut changed the outputs, with the reason.
         left: layers that left the graph, since what they gave to a sum is zero.
+        folded: batch norms whose work the layer before them does.
         places: by weight and axis of the model that was given, the positions that are left.
         account: what left by its kind, and what it costs; where the model before was known.
     """
@@ -58,6 +60,7 @@ class StripReport:
     kept: tuple[Kept, ...] = ()
     inexact: Mapping[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
     places: Places = field(default_factory=dict)
     account: Account | None = None
 
@@ -72,6 +75,7 @@ class StripReport:
             ],
             "inexact": dict(self.inexact),
             "left": list(self.left),
+            "folded": list(self.folded),
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -87,7 +91,14 @@ class StripReport:
         blocks = [
             f"{len(self.left)} layers leave with a branch that is zero: {', '.join(self.left)}"
         ]
-        return (*gone, *(blocks if self.left else ()), *stay, *changed)
+        norms = [f"{len(self.folded)} batch norms are folded: {', '.join(self.folded)}"]
+        return (
+            *(norms if self.folded else ()),
+            *gone,
+            *(blocks if self.left else ()),
+            *stay,
+            *changed,
+        )
 
 
 def numbered(channels: Sequence[int], most: int = SHOWN) -> str:
@@ -107,25 +118,31 @@ def _counted(channels: Sequence[int]) -> str:
     return "1 dead channel stays" if len(channels) == 1 else f"{len(channels)} dead channels stay"
 
 
-def strip(model: Any) -> Any:
+def strip(model: Any, *, fold_batchnorm: bool = False) -> Any:
     """A new model without what is structurally dead, with the same outputs.
 
     Units and filters leave that are constant by their weights (the constant goes into the next
     layer's bias) or that nothing reads. ``strip(strip(m))`` equals ``strip(m)`` bit for bit.
 
+    Args:
+        model: any Keras 3 model.
+        fold_batchnorm: let the layer before a batch norm do its work too, where it can.
+
     Raises:
         ModelError: a model that cannot be rebuilt from its config.
     """
-    return strip_with_report(model)[0]
+    return strip_with_report(model, fold_batchnorm=fold_batchnorm)[0]
 
 
-def strip_with_report(model: Any) -> tuple[Any, StripReport]:
+def strip_with_report(model: Any, *, fold_batchnorm: bool = False) -> tuple[Any, StripReport]:
     """:func:`strip`, and what left and what stayed.
 
     Raises:
         ModelError: a model that cannot be rebuilt from its config.
     """
-    return stripped(model, Decision(traced(model), arrays(model)))
+    model, folded = folded_batchnorm(model) if fold_batchnorm else (model, ())
+    new, report = stripped(model, Decision(traced(model), arrays(model)))
+    return new, replace(report, folded=folded)
 
 
 def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:

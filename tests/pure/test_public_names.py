@@ -23,7 +23,7 @@ SIGNATURES = {
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "zero": "(model, plan)",
     "hold": "(plan=None)",
-    "strip": "(model)",
+    "strip": "(model, *, fold_batchnorm=False)",
     "cut": "(model, plan)",
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
