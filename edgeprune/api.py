@@ -206,6 +206,7 @@ def prune(
     rounds: int = 1,
     schedule: Literal["cubic", "linear", "constant"] = "cubic",
     max_drop: float | None = None,
+    inexact: bool = False,
     recover: Sequence[str] = ("finetune",),
     epochs: int = 3,
     learning_rate: float = 1e-3,
@@ -229,6 +230,9 @@ def prune(
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
         max_drop: stop, one round back, when validation lost more than this.
+        inexact: cut groups too that are free only by ``trace(model, inexact=True)``. In the rounds
+            zeros stand in their place; in the end :func:`cut` takes them out, and the small model
+            is fine-tuned once more for ``epochs``.
         recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``; none: ``()``.
         epochs, learning_rate, batch, patience, decay: of the fine-tuning in each round.
         validation: share of ``data`` set aside by seed for every decision.
@@ -240,16 +244,20 @@ def prune(
         The small model, and the plan for the original's shapes.
 
     Raises:
-        PlanError: the request cannot be met, or the first round already lost more than
-            ``max_drop``.
+        PlanError: the request cannot be met, the first round already lost more than ``max_drop``,
+            or ``inexact`` without ``"finetune"`` in ``recover``.
     """
     from edgeprune.feeding import as_dataset, parted
     from edgeprune.models import make_task
     from edgeprune.pipeline.goals import Goal
     from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
     from edgeprune.planning import Constraints
-    from edgeprune.surgery import strip as strip_model
 
+    if inexact and "finetune" not in recover:
+        raise PlanError(
+            "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
+            "into recover, or use plan and cut"
+        )
     goal = Goal(
         sparsity=sparsity,
         threshold=threshold,
@@ -261,6 +269,7 @@ def prune(
         rounds=rounds,
         schedule=schedule,
         max_drop=max_drop,
+        inexact=inexact,
     )
     task = make_task(loss, metric, None, None, model=_model(model), base=None)
     goal.foretold(model)
@@ -287,7 +296,7 @@ def prune(
             "the first round lost more than max_drop, or its metric is no number: ask for less, "
             "or more rounds"
         )
-    return strip_model(turn.model), turn.plan
+    return loop.ended(turn), turn.plan
 
 
 def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:

@@ -174,13 +174,19 @@ def plan_file(
     *,
     model: Source | None = None,
     targets: Sequence[str] = (),
+    inexact: bool = False,
     **asked: Any,
 ) -> Facts:
     """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
-    keywords of :func:`edgeprune.plan`; ``targets`` give the multiple where it is not among them."""
+    keywords of :func:`edgeprune.plan`; ``targets`` give the multiple where it is not among them;
+    ``inexact`` frees groups as :func:`edgeprune.trace` does."""
     placed(out, ".json")
     check_file(out.with_suffix(".npz"))
     asked |= _multiple(targets, asked)
+    if inexact and asked.get("channels") is None:
+        raise InputError(
+            "--inexact says which channels may be cut: add --channels, or leave it out"
+        )
     from edgeprune import api
     from edgeprune.scores import Scores
 
@@ -191,7 +197,7 @@ def plan_file(
     if model is not None:
         from edgeprune.surgery import trace
 
-        graph = trace(model.found().opened())
+        graph = trace(model.found().opened(), inexact=inexact)
     elif asked.get("channels") is not None:
         raise InputError("--channels needs to know which channels belong together: add --model")
     plan = api.plan(found, graph, **asked)
@@ -396,7 +402,9 @@ def bench_paths(
     return {"target": target, "measurements": [each.facts() for each in found]}
 
 
-def inspect_path(source: Source, *, groups: bool = False, plan: Path | None = None) -> Facts:
+def inspect_path(
+    source: Source, *, groups: bool = False, inexact: bool = False, plan: Path | None = None
+) -> Facts:
     """What a model or an exported file is; with ``plan``, what would be left of the model."""
     from edgeprune.plans import Plan
 
@@ -406,13 +414,13 @@ def inspect_path(source: Source, *, groups: bool = False, plan: Path | None = No
 
     path = source.model
     if path.suffix in (".tflite", ".onnx"):
-        if groups:
+        if groups or inexact:
             raise InputError(f"{path}: groups are a model's; an exported file has none")
         if asked is not None:
             raise InputError(f"{path}: a plan is for a model; an exported file has no layers")
         return dict(inspect_file(path))
     opened = source.imported()
-    facts = dict(inspect_model(opened.model, groups=groups))
+    facts = dict(inspect_model(opened.model, groups=groups, inexact=inexact))
     if asked is not None:
         facts["plan"] = {"file": str(plan), **_foreseen(opened.model, asked)}
     return {**facts, "imported": list(opened.notes)} if opened.notes else facts

@@ -23,11 +23,16 @@ def account_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
         if row["reason"]:
             count = len(row["stays"])
             yield f"{row['group']}: {count} asked for {_stay(count)}: {row['reason']}"
-    for name, reason in facts["inexact"].items():
-        yield f"{name}: inexact, the outputs change: {reason}"
+    yield from inexact_lines(facts["inexact"])
     if facts["masks"]:
         yield f"masks on {facts['masks']} kernels: where a zero stands, parameters and MACs stay"
     yield Whole(_totals(facts))
+
+
+def inexact_lines(groups: Mapping[str, str]) -> Iterable[str]:
+    """Of the groups that are cut at the price of other outputs, by name, the reason."""
+    for name, reason in groups.items():
+        yield f"{name}: inexact, the outputs change: {reason}"
 
 
 def _stay(count: int) -> str:

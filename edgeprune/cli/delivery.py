@@ -125,6 +125,10 @@ def inspect(
     groups: Annotated[
         bool, typer.Option("--groups", help="Which channels live or die together.")
     ] = False,
+    inexact: Annotated[
+        bool,
+        typer.Option("--inexact", help="Free what is mixed without weights, marked as inexact."),
+    ] = False,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", metavar="FILE", help="What it asks for, and what can leave."),
@@ -142,7 +146,7 @@ def inspect(
     from edgeprune.cli.tables import facts_tables
 
     source = verbs.Source(file, trust=trust_model, threads=threads)
-    facts = verbs.inspect_path(source, groups=groups, plan=plan)
+    facts = verbs.inspect_path(source, groups=groups, inexact=inexact, plan=plan)
     if plan is None:
         parts = facts_tables(str(file), facts)
     else:

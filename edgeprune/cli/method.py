@@ -16,6 +16,7 @@ from edgeprune.cli.options import (
     Device,
     Epochs,
     Exclude,
+    Inexact,
     Json,
     Loss,
     Method,
@@ -104,6 +105,7 @@ def plan(
     minimum: Minimum = None,
     most: Most = None,
     target: Device = None,
+    inexact: Inexact = False,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -124,12 +126,15 @@ def plan(
         scope=scope.value,
         exclude=tuple(exclude or ()),
         targets=tuple(target or ()),
+        inexact=inexact,
         **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
     )
+    from edgeprune.cli.accounts import inexact_lines
     from edgeprune.cli.tables import widths_table
 
     widths = [widths_table(facts["why"]["widths"])] if facts["channels"] else []
-    session.result(facts, [*widths, f"{out}: {_planned(facts)}"], json=json)
+    changed = inexact_lines(facts["why"].get("inexact", {}))
+    session.result(facts, [*widths, *changed, f"{out}: {_planned(facts)}"], json=json)
 
 
 def zero(
@@ -179,6 +184,7 @@ def prune(
         float | None,
         typer.Option(metavar="X", help="Stop, a round back, when validation lost more."),
     ] = None,
+    inexact: Inexact = False,
     recover: Annotated[
         list[Recovery] | None, typer.Option(help="Steps after each round, in order.")
     ] = None,
@@ -217,6 +223,7 @@ def prune(
         rounds=rounds,
         schedule=schedule.value,
         max_drop=max_drop,
+        inexact=inexact,
         rehearsal_epochs=rehearsal_epochs,
         targets=tuple(target or ()),
         **gathered(

@@ -121,6 +121,10 @@ Device = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="NAME", help="Take the multiple of this profile; repeatable."),
 ]
+Inexact = Annotated[
+    bool,
+    typer.Option("--inexact", help="Cut what is mixed without weights too: outputs change."),
+]
 PatternOption = Annotated[
     Pattern, typer.Option(help="1x4: blocks along a Dense input, fast in TFLite.")
 ]

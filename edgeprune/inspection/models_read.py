@@ -12,12 +12,13 @@ from edgeprune.graphs import Graph
 from edgeprune.surgery import trace
 
 
-def inspect_model(model: Any, *, groups: bool = False) -> dict[str, Any]:
+def inspect_model(model: Any, *, groups: bool = False, inexact: bool = False) -> dict[str, Any]:
     """What ``model`` is; JSON values only.
 
     Args:
         model: any built Keras model.
         groups: whether to list every channel group; without it they are only counted.
+        inexact: take groups for free too whose channels are mixed without weights, and mark them.
 
     Returns:
         Single facts (``parameters``, ``macs`` per example, ``sparsity`` of all connections …) and
@@ -27,7 +28,7 @@ def inspect_model(model: Any, *, groups: bool = False) -> dict[str, Any]:
     Raises:
         ModelError: a model that was never built.
     """
-    graph = trace(model)
+    graph = trace(model, inexact=inexact)
     facts: dict[str, Any] = {
         "name": model.name,
         "class": type(model).__name__,

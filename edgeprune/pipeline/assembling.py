@@ -52,6 +52,11 @@ class Assembly:
         settled = self.work.settled
         return None if settled is None else Plan.load(self.work.file(settled, "plan.json"))
 
+    @property
+    def inexact(self) -> dict[str, str]:
+        """The groups whose cut changed the outputs, with the reason."""
+        return dict(self.work.read("strip", "strip.json")["inexact"])
+
     def files(self, target: Target) -> list[str]:
         """The variants that are released for a target."""
         return [variant for variant in self.formats if target.takes(variant)]
@@ -183,6 +188,7 @@ class Assembly:
         if self.quick:
             notes.append("a quick run: few samples, one epoch, nothing is released")
         notes += self.work.read("strip", "strip.json")["lines"]
+        notes += [self.after["repaired"]] if "repaired" in self.after else []
         if self.work.settled is None:
             first = self.work.read("round-1", "round.json")
             reason = "was already beyond max_drop"
@@ -202,6 +208,7 @@ class Assembly:
             "seed": self.work.recipe.seed,
             "output": self.work.recipe.output,
             "baseline": self.evaluation["model"],
+            "inexact": self.inexact,
             "examples": self.evaluation["examples"],
             "model": inputs.model_identity(),
             "data": {

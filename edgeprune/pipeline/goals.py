@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.planning import Constraints, make_plan, ramp
 from edgeprune.plans import Pattern, Plan
@@ -29,6 +30,10 @@ class Goal:
         schedule: how the share grows over them.
         max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
             round before it counts.
+        inexact: cut groups too whose channels are mixed without weights; the outputs change.
+
+    Raises:
+        PlanError: ``inexact`` without ``channels``.
     """
 
     sparsity: float | None = None
@@ -41,12 +46,21 @@ class Goal:
     rounds: int = 1
     schedule: Literal["cubic", "linear", "constant"] = "cubic"
     max_drop: float | None = None
+    inexact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inexact and self.channels is None:
+            raise PlanError(
+                "inexact without channels: it says which channels may be cut; ask for channels too"
+            )
 
     @classmethod
     def of(cls, prune: Prune) -> Goal:
         """A recipe's ``[prune]``; a multiple that it leaves open is 1."""
         names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
-        values = {name: getattr(prune, name) for name in (*names, "schedule", "max_drop")}
+        values = {
+            name: getattr(prune, name) for name in (*names, "schedule", "max_drop", "inexact")
+        }
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
         return cls(**values, constraints=constraints)
 
@@ -99,5 +113,5 @@ class Goal:
             goal = replace(self, sparsity=None)
         elif self.threshold is not None:
             goal = replace(self, threshold=ALL)
-        graph = trace(model) if goal.channels is not None else None
+        graph = trace(model, inexact=self.inexact) if goal.channels is not None else None
         return goal.plan(score_model(model, None, method="magnitude"), graph, number=goal.rounds)

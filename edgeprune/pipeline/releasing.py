@@ -81,6 +81,7 @@ def manifest(
         "data": result.facts["data"],
         "recipe": digest_of(facts),
         "plan": result.plan,
+        "inexact": assembly.inexact,
         "versions": dict(result.versions),
         "seed": result.facts["seed"],
         "threads": work.recipe.threads,

@@ -19,7 +19,7 @@ from edgeprune.recovery import fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
-from edgeprune.surgery import trace, zero
+from edgeprune.surgery import cut_with_report, nearly_zero, strip, trace, zero
 
 RECOVERY_BATCH = 256
 """Examples per batch where only statistics are gathered."""
@@ -85,6 +85,29 @@ class Turn:
     sparsity: float
 
 
+@dataclass(frozen=True)
+class Repair:
+    """What recovery made of an inexact cut.
+
+    Attributes:
+        cut: the metric on the validation split, right after the cut.
+        recovered: after the recovery.
+        epochs: of fine-tuning, at most.
+    """
+
+    cut: float
+    recovered: float
+    epochs: int
+
+    def line(self, metric: str) -> str:
+        """For people; ``metric`` is its name."""
+        tuned = f"{self.epochs} epoch{'s' * (self.epochs != 1)}"
+        return (
+            f"{metric} on the validation split: {self.cut:.4g} after the inexact cut, "
+            f"{self.recovered:.4g} after {tuned} of fine-tuning more"
+        )
+
+
 @dataclass
 class Rounds:
     """The loop over one model.
@@ -112,7 +135,7 @@ class Rounds:
     def graph(self) -> Graph:
         """Of the original; traced once."""
         if self._graph is None:
-            self._graph = trace(self.original)
+            self._graph = trace(self.original, inexact=self.goal.inexact)
         return self._graph
 
     def turn(
@@ -130,8 +153,9 @@ class Rounds:
         )
         graph = self.graph if goal.channels is not None else None
         plan = goal.plan(scores, graph, number=number, within=plan)
+        silent = nearly_zero if goal.inexact else zero
         model = self.recover(
-            zero(model, plan),
+            silent(model, plan),
             seed=f"{self.label}-{number}",
             plan=plan,
             checkpoint=checkpoint,
@@ -168,12 +192,37 @@ class Rounds:
                     decay=settings.decay,
                     seed=derived_seed(material.seed, seed, step),
                     plan=plan,
+                    # What is mixed without weights gives biases a gradient behind zeros too.
+                    trace=(lambda _: self.graph) if self.goal.inexact else None,
                     checkpoint=checkpoint,
                     progress=progress or self.progress,
                 )
             elif step == "batchnorm":
                 model = reestimate_batchnorm(model, material.calibrate.batches(RECOVERY_BATCH))
         return model
+
+    def ended(self, turn: Turn) -> Any:
+        """The small model that the last round's becomes; an inexact cut is recovered."""
+        if not self.goal.inexact:
+            return strip(turn.model)
+        small, report = cut_with_report(turn.model, turn.plan)
+        for name, reason in report.inexact.items():
+            self.progress.say(f"{name}: inexact, the outputs change: {reason}")
+        if report.inexact:
+            small, repair = self.repair(small, epochs=self.settings.epochs)
+            self.progress.say(repair.line(self.material.task.metric_name))
+        return small
+
+    def repair(
+        self, small: Any, *, epochs: int, checkpoint: Path | None = None
+    ) -> tuple[Any, Repair]:
+        """What is left after an inexact cut, recovered."""
+        cut = self.material.measure(small)
+        shown = Part(self.progress, "after the cut")
+        model = self.recover(
+            small, seed="recover", epochs=epochs, checkpoint=checkpoint, progress=shown
+        )
+        return model, Repair(cut, self.material.measure(model), epochs)
 
     def _name(self, number: int) -> str:
         """A round as it is shown; one that is the only one needs no number."""

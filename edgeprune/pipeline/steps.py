@@ -99,7 +99,7 @@ class Table:
             {**self._training(data), "last_epochs": recipe.finetune.last_epochs},
             TRAINING,
             after=("strip",),
-            units=self._epochs(recipe.finetune.last_epochs),
+            units=self._epochs(self._last_epochs()),
         )
         for variant in formats:
             self._files("after", variant, after=("recover",))
@@ -121,6 +121,11 @@ class Table:
                 target=target.name,
             )
         return list(self._steps.values())
+
+    def _last_epochs(self) -> int:
+        """At most, as an inexact cut is recovered in any case."""
+        tune = self.recipe.finetune
+        return tune.last_epochs or (tune.epochs if self.recipe.prune.inexact else 0)
 
     def _prune(self, data: Mapping[str, Any]) -> str:
         """Rehearsal and rounds; the name of the last of them."""

@@ -148,13 +148,16 @@ class Work:
         write_json(folder / "round.json", facts)
 
     def _strip(self, step: Step, folder: Path) -> None:
-        from edgeprune.surgery import accounted, strip_with_report
+        from edgeprune.surgery import accounted, cut_with_report, strip_with_report
 
         name = self.settled
         model, plan = self.inputs.model, None
         if name is not None:
             model, plan = self.model_of(name), Plan.load(self.file(name, "plan.json"))
-        stripped, report = strip_with_report(model)
+        if plan is not None and self.recipe.prune.inexact:
+            stripped, report = cut_with_report(model, plan)
+        else:
+            stripped, report = strip_with_report(model)
         report = accounted(self.inputs.model, stripped, report, plan)
         self._save(stripped, folder)
         facts = {"round": name, "lines": list(report.lines()), **report.facts()}
@@ -162,19 +165,28 @@ class Work:
 
     def _recover(self, step: Step, folder: Path) -> None:
         """The steps once more after strip, ``last_epochs`` of fine-tuning; what nothing was pruned
-        of stays as it was unless that is asked for."""
+        of stays as it was unless that is asked for. An inexact cut is recovered in any case."""
         model = self.model_of("strip")
-        epochs = self.recipe.finetune.last_epochs
-        if epochs or self.settled is not None:
+        tune = self.recipe.finetune
+        rounds = Rounds(
+            self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
+        )
+        store = step.stage.scratch / "finetune"
+        repaired: dict[str, Any] = {}
+        if self.read("strip", "strip.json")["inexact"]:
+            epochs = tune.last_epochs or tune.epochs
+            model, repair = rounds.repair(model, epochs=epochs, checkpoint=store)
+            line = repair.line(self.inputs.task.metric_name)
+            if not tune.last_epochs:
+                line += " (finetune.epochs, as finetune.last_epochs is 0)"
+            repaired = {"repaired": line}
+        elif tune.last_epochs or self.settled is not None:
             shown = Part(self.progress, "after strip")
-            rounds = Rounds(
-                self.inputs.model, self.method, self.goal, self.settings, self.material, shown
-            )
             model = rounds.recover(
-                model, seed="recover", epochs=epochs, checkpoint=step.stage.scratch / "finetune"
+                model, seed="recover", epochs=tune.last_epochs, checkpoint=store, progress=shown
             )
         self._save(model, folder)
-        write_json(folder / "recover.json", self._numbers(model))
+        write_json(folder / "recover.json", {**self._numbers(model), **repaired})
 
     # -- files --------------------------------------------------------------------------------
 

@@ -108,7 +108,8 @@ def make_plan(
         also constraints, widths (by group that was cut, kept of size), unscored (groups that no
         scored weight touches, which keep their size) and uneven (groups no part of which fills
         the runs of a grouped convolution alike, which keep it too). Reached channels are a share
-        of those of the groups that may be cut.
+        of those of the groups that may be cut. Of groups that leave at the price of other outputs
+        ``why["inexact"]`` has the reason.
 
     Raises:
         PlanError: not exactly one request, a number out of range, scores that are not finite, a
@@ -301,6 +302,9 @@ def _add_cuts(
         name: {"kept": graph[name].size - int(drop.size), "size": graph[name].size}
         for name, drop in cuts.items()
     }
+    inexact = {name: reason for name in cuts if (reason := graph[name].inexact) is not None}
+    if inexact:
+        why["inexact"] = inexact
     if chosen:
         why["constraints"] = request.constraints.facts()
         why["unscored"] = list(chosen.unscored)

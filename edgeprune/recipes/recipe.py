@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Literal, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
 from edgeprune.documents import Strict, read_toml, schema_of, validate
 from edgeprune.errors import RecipeError
@@ -60,6 +61,16 @@ class Recipe(Strict):
         default=(TargetSection(name="host"),), description="Devices to release for."
     )
     gates: Gates = Field(default=Gates(), description="Promises for every target.")
+
+    @model_validator(mode="after")
+    def _inexact_recovers(self) -> Self:
+        if self.prune.inexact and "finetune" not in self.recover:
+            raise PydanticCustomError(
+                "rule",
+                'has prune.inexact = true, which changes the outputs, and no "finetune" in '
+                "recover to set that right; add it, or leave inexact out",
+            )
+        return self
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _name: str = PrivateAttr(default="edgeprune.toml")

@@ -208,6 +208,11 @@ class Prune(Strict):
     most: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="Largest share of a group's channels that may leave."
     )
+    inexact: bool = Field(
+        default=False,
+        description="Cut channels too that are mixed without weights (layer norm, softmax, means); "
+        "the outputs change, and recovery has to set that right.",
+    )
     rounds: Count = Field(default=1, description="Score, prune, recover so many times.")
     schedule: Literal["cubic", "linear", "constant"] = Field(
         default="cubic", description="How the rounds approach the target."
@@ -236,7 +241,9 @@ class Prune(Strict):
 
     @model_validator(mode="after")
     def _constraints_fit(self) -> Self:
-        given = [key for key in ("multiple", "minimum", "most") if key in self.model_fields_set]
+        keys: tuple[str, ...] = ("multiple", "minimum", "most")
+        given = [key for key in keys if key in self.model_fields_set]
+        given += ["inexact"] if self.inexact else []
         if given and self.channels is None:
             raise PydanticCustomError(
                 "rule",

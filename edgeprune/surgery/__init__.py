@@ -5,7 +5,7 @@ from edgeprune.surgery.accounts import Account, Lot
 from edgeprune.surgery.cutting import cut, cut_with_report
 from edgeprune.surgery.stripping import Kept, StripReport, strip, strip_with_report
 from edgeprune.surgery.tracing import trace
-from edgeprune.surgery.zeroing import zero
+from edgeprune.surgery.zeroing import nearly_zero, zero
 
 __all__ = [
     "Account",
@@ -15,6 +15,7 @@ __all__ = [
     "accounted",
     "cut",
     "cut_with_report",
+    "nearly_zero",
     "strip",
     "strip_with_report",
     "trace",

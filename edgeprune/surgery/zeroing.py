@@ -39,8 +39,22 @@ def zero(model: Any, plan: Plan) -> Any:
         if graph is not None and name in graph and graph[name].inexact is not None:
             raise PlanError(
                 f"the plan cuts group {name!r}, which zeros do not silence: "
-                f"{graph[name].inexact}; take its channels out with cut(model, plan)"
+                f"{graph[name].inexact}; take its channels out with cut(model, plan), or by "
+                "'edgeprune prune --inexact', which recovers too"
             )
+    return rebuilt(model, Zeroed(arrays(model), plan, graph))
+
+
+def nearly_zero(model: Any, plan: Plan) -> Any:
+    """:func:`zero` also where zeros do not silence: on the way to an inexact cut the model learns
+    with zeros in place of the channels that leave in the end.
+
+    Raises:
+        PlanError: as :func:`zero`, but for inexact groups.
+        ModelError: as :func:`zero`.
+    """
+    check_plan(model, plan)
+    graph = trace(model, inexact=True) if plan.cuts else None
     return rebuilt(model, Zeroed(arrays(model), plan, graph))
 
 

@@ -27,8 +27,8 @@ SIGNATURES = {
     "cut": "(model, plan)",
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
-    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, recover=('finetune',), "
-    "epochs=3, learning_rate=0.001, "
+    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, inexact=False, "
+    "recover=('finetune',), epochs=3, learning_rate=0.001, "
     "batch=128, patience=None, decay='none', rehearsal_epochs=2, validation=0.1, "
     "calibration_examples=2048, microbatch=32, seed=0, progress=…)",
     "export": "(model, path, *, sparse=False, batch=1)",

@@ -203,6 +203,20 @@ ONE_FAULT = {
         edited("sparsity = 0.9", "sparsity = 0.9\nmultiple = 8"),
         "'prune' has multiple, which says how channels are cut, and no channels",
     ),
+    "inexact widths of no channels": (
+        edited("sparsity = 0.9", "sparsity = 0.9\ninexact = true"),
+        "'prune' has inexact, which says how channels are cut, and no channels",
+    ),
+    "inexact in words": (
+        edited("sparsity = 0.9", 'channels = 0.9\ninexact = "yes"'),
+        "'prune.inexact' must be true or false",
+    ),
+    "inexact without recovery": (
+        edited("sparsity = 0.9", "channels = 0.9\ninexact = true").replace(
+            'recover = ["finetune", "batchnorm"]', 'recover = ["batchnorm"]'
+        ),
+        'has prune.inexact = true, which changes the outputs, and no "finetune" in recover',
+    ),
     "more than most": (
         edited("sparsity = 0.9", "channels = 0.9\nmost = 0.5"),
         "'prune' asks for channels = 0.9 with most = 0.5: of no group may more than 0.5 leave",
