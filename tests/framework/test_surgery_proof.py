@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from surgery_nets import built, float64, heads, images, inputs_for, random_plan, woken
+from surgery_nets import built, float64, heads, images, inputs_for, proven, random_plan, woken
 
-from edgeprune.models import macs, named_weights, parameters, values_digest
+from edgeprune.models import macs, parameters
 from edgeprune.plans import Cut, Plan
 from edgeprune.surgery import strip_with_report, trace, zero
 from edgeprune.surgery.rules import RULES
@@ -33,27 +33,6 @@ FEW = settings(
 MANY = settings(FEW, max_examples=300)
 """Of the nightly ring; other cases than the few, since hypothesis sizes what it draws by number."""
 SEEDS = st.integers(0, 2**31 - 1)
-
-
-def proven(model: Any, plan: Plan, x: Any) -> Any:
-    """Zero and strip ``model``; assert what must hold; return the stripped one."""
-    before = values_digest(model)
-    zeroed = zero(model, plan)
-    small, report = strip_with_report(zeroed)
-    expected, got = np.asarray(zeroed(x)), np.asarray(small(x))
-    assert np.abs(expected - got).max() <= 1e-9 * max(np.abs(expected).max(), 1e-3)
-    assert values_digest(model) == before, "the input model changed"
-    again, second = strip_with_report(small)
-    assert values_digest(again) == values_digest(small), "a second strip found something"
-    assert not second.removed
-    sizes = {group.name: group.size for group in trace(small)}
-    for cut in plan.cuts:
-        stays = [kept.channels for kept in report.kept if kept.layer == cut.group]
-        stays = {channel for channels in stays for channel in channels}
-        gone = set(cut.drop.tolist()) - stays
-        assert sizes[cut.group] <= trace(model)[cut.group].size - len(gone)
-    assert set(named_weights(zeroed)) <= set(named_weights(small))
-    return small
 
 
 def chain(body: Any, head: Any, seed: int) -> None:

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 from recurrent_nets import NETS, Net
-from surgery_nets import float64, inputs_for, outputs_of, random_plan, woken
+from surgery_nets import float64, inputs_for, outputs_of, proven, random_plan, woken
 
-from edgeprune.models import macs, named_layers, parameters, values_digest
+from edgeprune.models import macs, named_layers, parameters
 from edgeprune.models.names import named_states
 from edgeprune.plans import Cut, Plan
 from edgeprune.surgery import strip, strip_with_report, trace, zero
@@ -40,28 +40,6 @@ def ready(net: Net, seed: int = 0) -> tuple[Any, list[Any]]:
             layer.embeddings.assign(table)
     woken(model, x, seed)
     return model, x
-
-
-def proven(model: Any, plan: Plan, x: list[Any]) -> Any:
-    """Zero and strip ``model``; assert what must hold; return the stripped one."""
-    before = values_digest(model)
-    zeroed = zero(model, plan)
-    small, report = strip_with_report(zeroed)
-    again, second = strip_with_report(small)
-    assert values_digest(again) == values_digest(small), "a second strip found something"
-    assert not second.removed
-    assert values_digest(model) == before, "the input model changed"
-    for _ in range(2):  # the second time from the states that the first one left
-        for expected, got in zip(outputs_of(zeroed, x), outputs_of(small, x), strict=True):
-            assert np.abs(expected - got).max() <= 1e-9 * max(np.abs(expected).max(), 1e-3)
-    graph, sizes = trace(model), {group.name: group.size for group in trace(small)}
-    for cut in plan.cuts:
-        stays = {
-            channel for kept in report.kept if kept.layer == cut.group for channel in kept.channels
-        }
-        gone = set(cut.drop.tolist()) - stays
-        assert sizes[cut.group] <= graph[cut.group].size - len(gone)
-    return small
 
 
 def attempts(net: Net) -> None:
