@@ -74,7 +74,7 @@ def _pairs(trace: Trace) -> list[tuple[Step, Step]]:
         (number,) = step.node.inputs
         before = makers[number]
         alone = reads[number] == 1 and calls[before.name] == calls[step.name] == 1
-        if alone and before.rule is not None and _linear(before) and _on_channels(step):
+        if alone and before.rule is not None and _linear(before) and _on_channels(before, step):
             found.append((before, step))
     return found
 
@@ -85,11 +85,13 @@ def _linear(step: Step) -> bool:
     return type(layer) in _MAKES and activation in (None, keras.activations.linear)
 
 
-def _on_channels(step: Step) -> bool:
-    call = step.node.call
-    axis = call.layer.axis
+def _on_channels(before: Step, norm: Step) -> bool:
+    """Whether the batch norm's axis is the one on which ``before`` has its channels."""
+    rank = len(norm.node.call.in_shapes[0])
+    axis = norm.node.call.layer.axis
     axis = axis[0] if isinstance(axis, list | tuple) else axis
-    return bool(axis in (-1, len(call.in_shapes[0])))
+    first = getattr(before.node.call.layer, "data_format", "channels_last") == "channels_first"
+    return bool(axis % (rank + 1) == (1 if first else rank))
 
 
 def _folded(before: Step, norm: Step, weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from edgeprune.surgery.rules.arithmetic import OPERATIONS
 from edgeprune.surgery.rules.attention import GroupQueryAttentionRule, MultiHeadAttentionRule
 from edgeprune.surgery.rules.base import Rule
 from edgeprune.surgery.rules.bidirectional import RECURRENT
+from edgeprune.surgery.rules.channels_first import ChannelsFirst
 from edgeprune.surgery.rules.convolution import (
     ConvolutionRule,
     DepthwiseRule,
@@ -125,9 +126,12 @@ def rule_of(layer: Any) -> Rule | None:
     own = vars(type(layer)).get("edgeprune_rule")
     if isinstance(own, Rule):
         return own
+    rule = RULES.get(type(layer))
     if type(layer) in _BY_DEPTH and layer.groups > 1 and layer.kernel.shape[-2] == 1:
-        return _BY_DEPTH[type(layer)]
-    return RULES.get(type(layer))
+        rule = _BY_DEPTH[type(layer)]
+    if rule is None or getattr(layer, "data_format", "channels_last") != "channels_first":
+        return rule
+    return ChannelsFirst(rule)
 
 
 __all__ = ["RULES", "Rule", "rule_of"]

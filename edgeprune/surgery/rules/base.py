@@ -47,8 +47,6 @@ class Rule:
         settings = {key for key, value in call.settings.items() if key != "training" or value}
         if settings - self.takes():
             return f"it is called with {', '.join(sorted(settings))}"
-        if getattr(layer, "data_format", "channels_last") == "channels_first":
-            return "channels_first is not followed yet"
         if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
             return "it is quantised or has LoRA enabled"
         return None if all(call.in_shapes) else "its input has no axis"

@@ -16,12 +16,12 @@ from edgeprune.surgery.flows import (
     Sent,
     Values,
     held,
-    lane_of,
     on_axis,
     product,
 )
 from edgeprune.surgery.rules.activations import activated, applied, hold_mixed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
+from edgeprune.surgery.rules.shapes import alike
 
 
 class PassRule(Rule):
@@ -59,9 +59,7 @@ class PReLURule(Rule):
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         alpha = weights["alpha"]
-        made = np.where(values[0] >= 0, values[0], values[0] * alpha)
-        lane = lane_of(made, -1, made.shape[-1])
-        return on_axis(lane, -1, len(call.out_shapes[0]))
+        return alike(np.where(values[0] >= 0, values[0], values[0] * alpha))
 
 
 class LayerScaleRule(Rule):
