@@ -1,7 +1,7 @@
 """Small nets of every way in which channels are tied together, with their groups written by hand.
 
-``ZOO`` maps a maker to the groups that its net must have: by name the size, or the reason why the
-size stays.
+``ZOO`` maps a maker to the groups that its net must have, without those of its inputs: by name the
+size and every member as (weight, axis), or the reason why the size stays.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import keras
 
 L = keras.layers
 ops = keras.ops
+Members = list[tuple[str, int]]
+Group = tuple[int, Members]
 
 
 def _conv(x: Any, filters: int, name: str, size: int = 3, **more: Any) -> Any:
     x = L.Conv2D(filters, size, padding="same", use_bias=False, name=name, **more)(x)
-    return L.ReLU()(L.BatchNormalization()(x))
+    return L.ReLU()(L.BatchNormalization(name=f"{name}_bn")(x))
 
 
 def residual() -> Any:
@@ -34,7 +36,7 @@ def dense_block() -> Any:
     x = _conv(i, 4, "stem")
     for name in ("one", "two"):
         x = L.Concatenate()([x, _conv(x, 3, name)])
-    x = L.AveragePooling2D(2)(L.Conv2D(5, 1, name="transition")(L.BatchNormalization()(x)))
+    x = L.AveragePooling2D(2)(L.Conv2D(5, 1, name="transition")(L.BatchNormalization(name="bn")(x)))
     return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
 
 
@@ -82,8 +84,8 @@ def ds_cnn() -> Any:
     x = L.Reshape((12, 10, 1))(i)
     x = L.DepthwiseConv2D(3, depth_multiplier=6, padding="same", name="stem")(x)
     for name in ("one", "two"):
-        x = L.ReLU()(L.BatchNormalization()(L.DepthwiseConv2D(3, padding="same")(x)))
-        x = _conv(x, 5, name, 1)
+        x = L.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")(x)
+        x = _conv(L.ReLU()(L.BatchNormalization(name=f"{name}_in")(x)), 5, name, 1)
     x = L.SeparableConv2D(4, 3, depth_multiplier=2, activation="relu", name="separable")(x)
     return keras.Model(i, L.Dense(3, name="head")(L.Dropout(0.1)(L.Flatten()(x))))
 
@@ -172,23 +174,218 @@ def turned() -> Any:
     return keras.Model(i, L.Dense(3, name="head")(L.Reshape((30,))(x)))
 
 
+def arithmetic() -> Any:
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(5, 1, activation="tanh", name="a")(i)
+    x = L.Multiply()([x, L.Conv2D(5, 3, padding="same", name="b")(i)])
+    x = L.Maximum()([x, L.Conv2D(5, 1, name="c")(i)])
+    line = L.Conv2D(5, (6, 1), name="line")(i)
+    x = L.Average()([x, line, L.Minimum()([x, line])])
+    x = L.Subtract()([ops.relu(x), x * 0.5 + 1.0])
+    return keras.Model(i, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(x)))
+
+
+def product() -> Any:
+    """A dot reads without weights: a zero arrives through relu, and through sigmoid does not."""
+    i = keras.Input((6,))
+    one, other = (L.Dense(5, activation="relu", name=name)(i) for name in ("one", "other"))
+    near = L.Dot(axes=1)([one, other])
+    halves = [L.Dense(6, activation="sigmoid", name=name)(i) for name in ("left", "right")]
+    far = L.Dot(axes=1, name="far")(halves)
+    return keras.Model(i, L.Dense(2, name="head")(L.Concatenate()([near, far])))
+
+
+def scaled() -> Any:
+    i = keras.Input((6, 6, 3))
+    scale = L.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0], name="scale")
+    x = L.Conv2D(5, 3, activation="sigmoid", name="a")(L.Rescaling(0.5, 0.1)(scale(i)))
+    x = L.Conv2D(4, 1, name="b")(L.Rescaling(2.0, -0.3)(x))
+    return keras.Model(i, L.Dense(3, name="head")(L.GlobalMaxPooling2D()(x)))
+
+
+def gated() -> Any:
+    i = keras.Input((6,))
+    x = ops.glu(L.Dense(8, name="wide")(i))
+    return keras.Model(i, L.Dense(2, name="head")(x))
+
+
+def nested() -> Any:
+    """Two models whose layers have the same names, one inside two others, and called twice."""
+
+    def inner(name: str) -> Any:
+        i = keras.Input((6,))
+        return keras.Model(
+            i, L.Dense(5, name="same")(L.Dense(4, "tanh", name="first")(i)), name=name
+        )
+
+    i = keras.Input((6,))
+    deep = keras.Sequential([keras.Input((6,)), inner("core")], name="s")
+    box = keras.Sequential([keras.Input((6,)), deep, L.Activation("tanh")], name="b")
+    x = L.Concatenate()([box(i), inner("other")(i), box(i * 2.0)])
+    return keras.Model(i, L.Dense(2, name="head")(x))
+
+
+def _places(text: str) -> Members:
+    """``"a/kernel:3 bn"`` and so on: a name alone is a batch norm."""
+    found: Members = []
+    for word in text.split():
+        weight, _, axis = word.partition(":")
+        norms = ("gamma", "beta", "moving_mean", "moving_variance")
+        found += [(weight, int(axis))] if axis else [(f"{weight}/{norm}", 0) for norm in norms]
+    return found
+
+
+def _group(size: int, text: str) -> Group:
+    return size, _places(text)
+
+
 OUT = "model output"
-ZOO: dict[Callable[[], Any], dict[str, int | str]] = {
-    residual: {"stem": 6, "narrow": 5, "head": OUT},
-    dense_block: {"stem": 4, "one": 3, "two": 3, "transition": 5, "head": OUT},
-    u_net: {"down": 4, "deep": 6, "up": 4, "join": 5, "mask": OUT},
-    inception: {"a": 4, "b_in": 3, "b": 4, "c": 3, "after": 5, "head": OUT},
-    squeeze_excite: {"body": 6, "squeeze": 3, "head": OUT},
-    shuffle: {"stem": 4, "head": OUT},
-    ds_cnn: {"stem": 6, "one": 5, "two": 5, "separable": 4, "head": OUT},
-    siamese: {"tower/first": 7, "tower/second": 5, "head": OUT},
-    multimodal: {"image": 6, "numbers": 4, "both": 6, "a": OUT, "b": OUT},
-    autoencoder: {"in": 7, "code": 4, "out": 6, "again": OUT},
-    pyramid: {"c2": 4, "c3": 6, "p3": 5, "predict": OUT},
-    slices: {"wide": 4, "parts": 7, "head": OUT},
-    own_output: {"zeroth": 8, "first": 6, "head": OUT},
-    mixer: {"embed": 6, "up": 7, "head": OUT},
-    turned: {"wide": 6, "head": OUT},
-    borders: {"first": 5, "second": 4, "line": 4, "head": OUT},
-    volumes: {"first": 5, "second": 4, "head": OUT},
-}
+ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
+    residual: {
+        "stem": _group(
+            6, "stem/kernel:3 stem_bn narrow/kernel:2 wide/kernel:3 wide/bias:0 head/kernel:0"
+        ),
+        "narrow": _group(5, "narrow/kernel:3 narrow_bn wide/kernel:2"),
+        "head": OUT,
+    },
+    dense_block: {
+        "stem": _group(4, "stem/kernel:3 stem_bn one/kernel:2 two/kernel:2 bn transition/kernel:2"),
+        "one": _group(3, "one/kernel:3 one_bn two/kernel:2 bn transition/kernel:2"),
+        "two": _group(3, "two/kernel:3 two_bn bn transition/kernel:2"),
+        "transition": _group(5, "transition/kernel:3 transition/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    u_net: {
+        "down": _group(4, "down/kernel:3 down_bn deep/kernel:2 join/kernel:2"),
+        "deep": _group(6, "deep/kernel:3 deep_bn up/kernel:3 mask/kernel:2"),
+        "up": _group(4, "up/kernel:2 up/bias:0 join/kernel:2"),
+        "join": _group(5, "join/kernel:3 join_bn mask/kernel:2"),
+        "mask": OUT,
+    },
+    inception: {
+        "a": _group(4, "a/kernel:3 a_bn after/kernel:2"),
+        "b_in": _group(3, "b_in/kernel:3 b_in_bn b/kernel:2"),
+        "b": _group(4, "b/kernel:3 b_bn after/kernel:2"),
+        "c": _group(3, "c/kernel:3 c_bn after/kernel:2"),
+        "after": _group(5, "after/kernel:3 after_bn head/kernel:0"),
+        "head": OUT,
+    },
+    squeeze_excite: {
+        "body": _group(
+            6,
+            "body/kernel:3 body_bn squeeze/kernel:2 excite/kernel:3 excite/bias:0 head/kernel:0",
+        ),
+        "squeeze": _group(3, "squeeze/kernel:3 squeeze/bias:0 excite/kernel:2"),
+        "head": OUT,
+    },
+    # The two rows that are shuffled keep equal lengths, so a channel is one of each.
+    shuffle: {
+        "stem": _group(4, "stem/kernel:3 stem_bn depth/kernel:2 depth/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    ds_cnn: {
+        "stem": _group(
+            6, "stem/kernel:3 stem/bias:0 one_depth/kernel:2 one_depth/bias:0 one_in one/kernel:2"
+        ),
+        "one": _group(
+            5, "one/kernel:3 one_bn two_depth/kernel:2 two_depth/bias:0 two_in two/kernel:2"
+        ),
+        "two": _group(
+            5, "two/kernel:3 two_bn separable/depthwise_kernel:2 separable/pointwise_kernel:2"
+        ),
+        "separable": _group(4, "separable/pointwise_kernel:3 separable/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    siamese: {
+        "tower/first": _group(7, "tower/first/kernel:1 tower/first/bias:0 tower/second/kernel:0"),
+        "tower/second": _group(5, "tower/second/kernel:1 tower/second/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    multimodal: {
+        "image": _group(6, "image/kernel:3 image_bn both/kernel:0"),
+        "numbers": _group(4, "numbers/kernel:1 numbers/bias:0 both/kernel:0 b/kernel:0"),
+        "both": _group(6, "both/kernel:1 both/bias:0 a/kernel:0"),
+        "a": OUT,
+        "b": OUT,
+    },
+    autoencoder: {
+        "in": _group(7, "in/kernel:1 in/bias:0 code/kernel:0"),
+        "code": _group(4, "code/kernel:1 code/bias:0 out/kernel:0"),
+        "out": _group(6, "out/kernel:1 out/bias:0 again/kernel:0"),
+        "again": OUT,
+    },
+    pyramid: {
+        "c2": _group(4, "c2/kernel:3 c2_bn c3/kernel:2 p2/kernel:2"),
+        "c3": _group(6, "c3/kernel:3 c3_bn p3/kernel:2"),
+        "p3": _group(5, "p3/kernel:3 p3/bias:0 p2/kernel:3 p2/bias:0 predict/kernel:2"),
+        "predict": OUT,
+    },
+    slices: {
+        "wide": _group(4, "wide/kernel:1 wide/bias:0 parts/kernel:0"),
+        "parts": _group(7, "parts/kernel:1 parts/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    own_output: {
+        "zeroth": _group(8, "zeroth/kernel:1 zeroth/bias:0 first/kernel:0"),
+        "first": _group(
+            6,
+            "first/kernel:1 first/bias:0 twice/kernel:0 twice/kernel:1 twice/bias:0 head/kernel:0",
+        ),
+        "head": OUT,
+    },
+    mixer: {
+        "embed": _group(6, "embed/kernel:1 embed/bias:0 head/kernel:0"),
+        "up": _group(7, "up/kernel:1 up/bias:0 down/kernel:0"),
+        # It is added to the positions of the input.
+        "down": "it meets a tensor whose channels cannot leave there",
+        "head": OUT,
+    },
+    turned: {"wide": _group(6, "wide/kernel:1 wide/bias:0 head/kernel:0"), "head": OUT},
+    borders: {
+        "first": _group(5, "first/kernel:3 first/bias:0 second/kernel:2"),
+        # Each group of the grouped convolution reads one channel and makes two.
+        "second": _group(
+            4,
+            "second/kernel:3 second/bias:0 slope/alpha:2 grouped/kernel:3 grouped/bias:0 "
+            "line/kernel:1",
+        ),
+        "line": _group(4, "line/kernel:2 line/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    volumes: {
+        "first": _group(5, "first/kernel:4 first/bias:0 second/kernel:4"),
+        "second": _group(4, "second/kernel:3 second/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    arithmetic: {
+        "a": _group(
+            5,
+            "a/kernel:3 a/bias:0 b/kernel:3 b/bias:0 c/kernel:3 c/bias:0 line/kernel:3 line/bias:0 "
+            "head/kernel:0",
+        ),
+        "head": OUT,
+    },
+    product: {
+        "one": _group(5, "one/kernel:1 one/bias:0 other/kernel:1 other/bias:0"),
+        "left": "a dot product reads it, and no exact zero arrives",
+        "head": OUT,
+    },
+    scaled: {
+        "a": _group(5, "a/kernel:3 a/bias:0 b/kernel:2"),
+        "b": _group(4, "b/kernel:3 b/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    gated: {"wide": _group(4, "wide/kernel:1 wide/bias:0 head/kernel:0"), "head": OUT},
+    nested: {
+        "b/s/core/first": _group(
+            4,
+            "b/s/core/first/kernel:1 b/s/core/first/bias:0 b/s/core/same/kernel:0",
+        ),
+        "b/s/core/same": _group(
+            5, "b/s/core/same/kernel:1 b/s/core/same/bias:0 head/kernel:0"
+        ),
+        "other/first": _group(4, "other/first/kernel:1 other/first/bias:0 other/same/kernel:0"),
+        "other/same": _group(5, "other/same/kernel:1 other/same/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+}  # fmt: skip

@@ -27,7 +27,7 @@ from edgeprune.surgery.flows import (
     unknown,
 )
 from edgeprune.surgery.rules.base import Rule, Weights, only_one
-from edgeprune.surgery.rules.pointwise import ElementwiseRule, MixingRule
+from edgeprune.surgery.rules.pointwise import ElementwiseRule, GluRule, MixingRule
 
 
 class ArithmeticRule(Rule):
@@ -198,6 +198,7 @@ OPERATIONS: Mapping[type, Rule] = {
     core.Cast: ElementwiseRule(),
     nn.Softmax: MixingRule(),
     nn.LogSoftmax: MixingRule(),
+    nn.Glu: GluRule(),
     **{
         getattr(module, name): ElementwiseRule()
         for module, names in _UNARY.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from edgeprune.models.calls import Call
@@ -18,6 +19,7 @@ from edgeprune.surgery.flows import (
     held,
     on_axis,
     product,
+    replaced,
 )
 from edgeprune.surgery.rules.activations import activated, applied, hold_mixed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
@@ -94,3 +96,26 @@ class MixingRule(Rule):
         axis: Any = call.layer.axis
         axes = axis if isinstance(axis, list | tuple) else (axis,)
         return tuple(one if one < 0 else one - 1 for one in axes)
+
+
+class GluRule(Rule):
+    """``ops.glu``: one half of an axis times the sigmoid of the other; what stands at the same
+    place in both is one channel (https://arxiv.org/abs/1612.08083)."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        flow, axis = inputs[0], self._axis(call)
+        halves = [np.split(ids, 2) for ids in flow[axis]]
+        for one, other in halves:
+            book.tie(one, other, f"{call.layer.name} multiplies it by what cannot leave")
+        return Sent((replaced(flow, axis, [one for one, _ in halves]),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        axis, value = self._axis(call), values[0]
+        # One value for the whole axis is the same in both halves.
+        one, other = np.split(value, 2, axis) if value.shape[axis] > 1 else (value, value)
+        return product(one, applied(keras.ops.sigmoid, other))
+
+    @staticmethod
+    def _axis(call: Call) -> int:
+        axis: int = call.layer.axis
+        return axis if axis < 0 else axis - 1
