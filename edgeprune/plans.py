@@ -9,9 +9,11 @@ import hashlib
 import itertools
 import json
 import math
+import operator
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -72,12 +74,24 @@ class Plan:
         cuts: channels; by group, each group once.
         masks: connections; by weight, each weight once.
         why: how it was decided (method, threshold, sparsity …); JSON values.
+
+    Raises:
+        PlanError: a group or a weight that is named more than once.
     """
 
     model: str
     cuts: tuple[Cut, ...] = ()
     masks: tuple[Mask, ...] = ()
     why: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for word, names in (
+            ("cuts group", [cut.group for cut in self.cuts]),
+            ("masks weight", [mask.weight for mask in self.masks]),
+        ):
+            for name, count in Counter(names).items():
+                if count > 1:
+                    raise PlanError(f"the plan {word} {name!r} {count} times; name it once")
 
     def __repr__(self) -> str:
         channels = sum(cut.drop.size for cut in self.cuts)
@@ -88,12 +102,12 @@ class Plan:
         )
 
     @classmethod
-    def cut(cls, graph: Graph, channels: Mapping[str, Sequence[int]]) -> Plan:
+    def cut(cls, graph: Graph, channels: Mapping[str, Iterable[int]]) -> Plan:
         """A plan by hand: ``{"group name": [channel, …]}``.
 
         Raises:
-            PlanError: an unknown or fixed group, a channel out of range or named twice, or every
-                channel of a group.
+            PlanError: an unknown or fixed group, what is no channel number, a channel out of range
+                or named twice, or every channel of a group.
         """
         cuts = []
         for name, asked in channels.items():
@@ -104,12 +118,13 @@ class Plan:
             group = graph[name]
             if group.fixed is not None:
                 raise PlanError(f"group {name!r} keeps its size: {group.fixed}")
-            drop = np.asarray(sorted(asked), np.int32)
-            if drop.size and (drop[0] < 0 or drop[-1] >= group.size):
+            numbers = _numbers(name, asked)
+            if numbers and (numbers[0] < 0 or numbers[-1] >= group.size):
                 raise PlanError(
                     f"group {name!r} has channels 0 to {group.size - 1}; asked for "
-                    f"{int(drop[0] if drop[0] < 0 else drop[-1])}"
+                    f"{numbers[0] if numbers[0] < 0 else numbers[-1]}"
                 )
+            drop = np.asarray(numbers, np.int32)
             if np.unique(drop).size != drop.size:
                 raise PlanError(f"group {name!r}: a channel is named twice")
             if drop.size == group.size:
@@ -220,6 +235,19 @@ class Plan:
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def _numbers(group: str, asked: Iterable[Any]) -> list[int]:
+    """Channel numbers in order; a mask of truth values is none, nor is a number with a fraction."""
+    try:
+        given = [] if isinstance(asked, str | bytes) else list(asked)
+        if isinstance(asked, str | bytes) or any(isinstance(one, bool | np.bool_) for one in given):
+            raise TypeError
+        return sorted(operator.index(one) for one in given)
+    except TypeError:
+        raise PlanError(
+            f"group {group!r}: give its channels as whole numbers, such as [0, 3]; got {asked!r}"
+        ) from None
 
 
 def fitting(graph: Graph, cut: Cut) -> Group:

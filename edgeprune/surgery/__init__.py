@@ -3,7 +3,8 @@
 from edgeprune.surgery.accounting import accounted
 from edgeprune.surgery.accounts import Account, Lot
 from edgeprune.surgery.cutting import cut, cut_with_report
-from edgeprune.surgery.stripping import Kept, StripReport, strip, strip_with_report
+from edgeprune.surgery.stripping import StripReport, strip, strip_with_report
+from edgeprune.surgery.telling import Kept
 from edgeprune.surgery.tracing import trace
 from edgeprune.surgery.zeroing import nearly_zero, zero
 

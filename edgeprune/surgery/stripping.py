@@ -13,33 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.models.names import named_layers
+from edgeprune.models.names import named_layers, named_weights
 from edgeprune.surgery.accounts import Account
 from edgeprune.surgery.carrying import Places, carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
 from edgeprune.surgery.folding import fold_batchnorm as folded_batchnorm
+from edgeprune.surgery.telling import Kept, Telling
 from edgeprune.surgery.tracing import traced
 
 _NONE = np.zeros(0, np.int64)
 SHOWN = 12
 """Runs of channel numbers in a line for people; :meth:`StripReport.facts` has them all."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Dead channels that stay.
-
-    Attributes:
-        layer: the layer that makes them.
-        channels: their numbers in the model that was given.
-        reason: why they stay.
-    """
-
-    layer: str
-    channels: tuple[int, ...]
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -151,6 +137,7 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
     removed: dict[str, int] = {}
     places: dict[tuple[str, int], Ids] = {}
     left: list[str] = []
+    telling = Telling(decision.trace)
     new = None
     while True:
         for origin in decision.trace.origins:
@@ -158,6 +145,7 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
             if numbers.get(origin.name, _NONE).size != origin.size:
                 numbers[origin.name] = np.arange(origin.size)
         decision.decide()
+        telling.hear(decision.kept, numbers)
         if not decision.orders and not decision.passed:
             break
         old = model if new is None else new
@@ -173,9 +161,6 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
         decision = Decision(traced(new), arrays(new))
     if new is None:
         new, _ = carried_out(decision, model)
-    kept = tuple(
-        Kept(layer, tuple(sorted(numbers[layer][channels].tolist())), reason)
-        for layer, channels, reason in decision.kept
-    )
+    kept = telling.told(places, named_weights(new))
     in_order = {name: removed[name] for name in numbers if name in removed}
     return new, StripReport(in_order, kept, places=places, left=tuple(left))

@@ -22,6 +22,14 @@ from edgeprune.surgery.rules import Rule, rule_of
 from edgeprune.surgery.silence import unmet
 from edgeprune.surgery.walking import Node, walked
 
+_MASKED = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention", "Softmax",
+    )
+)  # fmt: skip
+"""Layers that may take a mask of (query, key) positions."""
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -81,7 +89,7 @@ def trace(model: Any, *, inexact: bool = False) -> Graph:
             means over channels), and mark them: to cut them changes the outputs.
 
     Raises:
-        ModelError: a Sequential that was never built.
+        ModelError: a Sequential that was never built, or an input whose number of channels is open.
     """
     return graph_of(model, traced(model), inexact=inexact)
 
@@ -105,11 +113,30 @@ def traced(model: Any) -> Trace:
     layers = named_layers(model)
     tracer = _Tracer(model, layers)
     walk = walked(layers.values())
+    _check_inputs(model, walk.nodes)
     for node in walk.nodes:
         tracer.follow(node)
     for number in walk.outputs:
         tracer.fix(tracer.flows[number], "model output", last=True)
     return replace(tracer.finished(), entries=walk.entries, outputs=walk.outputs)
+
+
+def _check_inputs(model: Any, nodes: Sequence[Node]) -> None:
+    """Channels of an input have a fixed number; the last axis of a mask for attention is none."""
+    asking = {
+        number for node in nodes if type(node.call.layer) not in _MASKED for number in node.inputs
+    }
+    for node in nodes:
+        for number, tensor in zip(node.outputs, node.call.outputs, strict=True):
+            shape = tensor.shape[1:]
+            known = len(shape) < 2 or shape[-1] is not None or "float" not in str(tensor.dtype)
+            if node.inputs or known or number not in asking:
+                continue
+            raise ModelError(
+                f"model {model.name!r}: input {node.call.layer.name!r} has shape "
+                f"{tuple(tensor.shape)}, so the number of its channels is open; give keras.Input a "
+                "last axis of known length"
+            )
 
 
 def runs_of(steps: Sequence[Step]) -> dict[str, int]:

@@ -185,10 +185,9 @@ def test_regularisers_of_the_model_count():
 
 
 def test_a_loss_that_is_no_number_names_epoch_and_causes():
-    data = blobs()
-    data.x[5] = np.nan
+    # Not by NaN in the data: some processors' relu makes a zero of it.
     with pytest.raises(TrainingError, match=r"nan in epoch 1; usual causes: .*learning_rate"):
-        tuned(train=data)
+        tuned(learning_rate=1e30)
 
 
 @pytest.mark.parametrize(

@@ -213,8 +213,9 @@ def test_progress_is_told_every_batch():
 
 
 def test_a_loss_that_is_no_number_names_the_batch():
+    # By a weight, since some processors' relu makes a zero of NaN in the data.
     data = batches((4, 4))
-    data[1][0][0] = np.nan
+    data[1] = (*data[1], np.array([1, np.nan, 1, 1], np.float32))
     with pytest.raises(TrainingError, match=r"nan in batch 2; usual causes") as caught:
         score_model(small(), data, loss=LOSS)
     assert "\n" not in str(caught.value)

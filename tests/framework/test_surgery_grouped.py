@@ -124,6 +124,24 @@ def test_blocks_of_a_pattern_stay_whole_behind_a_grouped_convolution() -> None:
     assert Kept("g", (0, 8), "blocks of 1x4 stay whole") in report.kept
 
 
+@pytest.mark.parametrize(
+    ("cuts", "stays"),
+    [({"a": [0, 2], "g": [0]}, (0,)), ({"g": [0]}, (0,)), ({"g": [0, 3]}, ()), ({"a": [0, 2]}, ())],
+)
+def test_what_stays_is_told_though_a_later_pass_sees_no_groups(
+    cuts: dict[str, list[int]], stays: tuple[int, ...]
+) -> None:
+    """When one input a run is left, the filters belong to the inputs and nothing is uneven."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(6, 1, groups=2, name="g")(L.Conv2D(4, 1, name="a")(i))
+    model = keras.Model(i, L.Dense(2, name="o")(L.GlobalAveragePooling2D()(x)))
+    woken(model, inputs_for((6, 6, 3), 0).astype("float32"), 0)
+    _, report = strip_with_report(zero(model, Plan.cut(trace(model), cuts)))
+    kept = [one for one in report.kept if one.layer == "g"]
+    assert tuple(channel for one in kept for channel in one.channels) == stays
+    assert all("stay of equal size" in one.reason for one in kept)
+
+
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_spread_and_gathered(runs: int, width: int, filters: int, random: Any) -> None:
     rng = np.random.default_rng(random.randrange(2**32))

@@ -291,3 +291,19 @@ def test_a_chain_that_is_too_long_for_keras_is_said() -> None:
             strip(model)
     finally:
         sys.setrecursionlimit(before)
+
+
+def test_an_input_with_an_open_number_of_channels_is_named() -> None:
+    i = keras.Input((8, 8, None), name="picture")
+    model = keras.Model(i, L.GlobalAveragePooling2D()(L.ReLU()(i)), name="open")
+    for verb in (trace, strip):
+        with pytest.raises(ModelError, match=r"'open': input 'picture' has shape .*None\)"):
+            verb(model)
+
+
+def test_open_lengths_that_are_no_channels_pass() -> None:
+    words, mask = keras.Input((None,)), keras.Input((None, None))
+    x = L.Embedding(9, 6, name="words")(words)
+    x = L.MultiHeadAttention(2, 3, name="mha")(x, x, attention_mask=mask)
+    model = keras.Model([words, mask], L.Dense(2)(L.GlobalAveragePooling1D()(x)))
+    assert {group.name for group in trace(model).free} >= {"words", "mha:1"}

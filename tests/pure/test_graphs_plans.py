@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,12 +72,26 @@ def test_a_plan_by_hand() -> None:
         ({"a": [-1]}, "asked for -1"),
         ({"a": [1, 1]}, "twice"),
         ({"a": [0, 1, 2, 3, 4, 5]}, "leave at least one"),
+        ({"a": [0.7]}, "whole numbers"),
+        ({"a": "01"}, "whole numbers"),
+        ({"a": [True, False]}, "whole numbers"),
+        ({"a": 3}, "whole numbers"),
+        ({"a": [2**40]}, f"asked for {2**40}"),
     ],
 )
-def test_a_plan_by_hand_that_does_not_fit(asked: dict[str, list[int]], words: str) -> None:
+def test_a_plan_by_hand_that_does_not_fit(asked: Any, words: str) -> None:
     with pytest.raises(PlanError, match=words) as caught:
         Plan.cut(_graph(), asked)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_plan_names_it_names_once() -> None:
+    one, other = (Cut("a", np.array(drop, np.int32)) for drop in ([0, 1, 2], [3, 4, 5]))
+    with pytest.raises(PlanError, match="cuts group 'a' 2 times"):
+        Plan("d" * 64, (one, other))
+    mask = Mask("a/kernel", np.ones((2, 6), bool))
+    with pytest.raises(PlanError, match="masks weight 'a/kernel' 2 times"):
+        Plan("d" * 64, (), (mask, mask))
 
 
 def test_plans_come_back_and_their_bytes_repeat(tmp_path: Path) -> None:
