@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure nightly lint format release lock \
+.PHONY: help setup demo test test-pure nightly whole lint format release lock \
 	test-lowest bench bench-fashion bench-mltk bench-surgery coverage wheel clean
 
 help: ## this list
@@ -28,15 +28,18 @@ $(READY): requirements.lock pyproject.toml
 demo: setup ## the main job on the MNIST digits: train, prune three ways, export, verify, measure
 	$(BIN)/python -m examples.mnist.demo
 
-test: setup ## lint, then every test but the nightly ring
+test: setup ## lint, then every test but the slow rings
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not nightly" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly and not whole" -n 2 --dist loadfile $(ARGS)
 
 test-pure: setup ## the tests that load no framework
 	$(BIN)/python -m pytest -m pure $(ARGS)
 
 nightly: setup ## the slow ring
 	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+whole: setup ## every architecture and other people's models on the whole road (an hour and more)
+	$(BIN)/python -m pytest -m whole $(ARGS)
 
 lint: setup ## ruff, mypy --strict, the floors
 	$(BIN)/ruff check .
@@ -79,7 +82,7 @@ test-lowest: ## the tests at the declared lower bounds (Python 3.11)
 	test -x .venv-lowest/bin/python || python3.11 -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --require-hashes -r requirements-lowest.lock
 	.venv-lowest/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	.venv-lowest/bin/python -m pytest -m "not nightly" -n 2 --dist loadfile $(ARGS)
+	.venv-lowest/bin/python -m pytest -m "not nightly and not whole" -n 2 --dist loadfile $(ARGS)
 
 clean: ## what was built here; the environment stays
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # ours, whose Ctrl-C is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RINGS = ("pure", "framework", "export", "device")
+RINGS = ("pure", "framework", "export", "device", "whole")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
