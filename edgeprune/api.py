@@ -63,16 +63,31 @@ def score(
     method: str = "taylor",
     loss: Any = None,
     *,
+    graph: Graph | None = None,
+    microbatch: int | None = None,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
     progress: Progress = SILENT,
 ) -> Scores:
-    """How much each connection matters, from calibration data; the model runs in inference mode.
+    """How much each connection, or each channel, matters, from calibration data; the model runs in
+    inference mode.
 
     Args:
         model: a Keras model.
         data: see the module; batches count by their number of examples. ``"magnitude"`` needs no
             loss, and takes ``None``.
-        method: ``"taylor"``, ``"gradient"`` or ``"magnitude"``.
+        method: of connections ``"taylor"``, ``"gradient"``, ``"snip"``, ``"fisher"``, ``"obd"``,
+            ``"wanda"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels ``"gate"``,
+            ``"gate-fisher"``, ``"apoz"``, ``"activation"``, ``"bn-scale"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
+        graph: of ``model``, for scores of channels; traced where it is not given.
+        microbatch: examples over which the gradient is averaged before its absolute value is
+            taken; each batch as ``data`` gives it where absent.
+        chunk: most examples in memory at once; the scores do not depend on it.
+        normalize: ``"sum"``, ``"mean"``, ``"max"`` or ``"l2"``: each layer's scores are divided by
+            that of them.
+        seed: of ``"random"`` and ``"obd"``.
 
     Raises:
         DataError: data that does not fit.
@@ -80,11 +95,16 @@ def score(
         TrainingError: the loss is not a finite number.
     """
     from edgeprune.feeding import as_batches
-    from edgeprune.scoring import score_model
+    from edgeprune.scoring import METHODS, score_model
 
     model = _model(model)
     batches = None if data is None else as_batches(data, model=model)
-    return score_model(model, batches, method=method, loss=loss, progress=progress)
+    if graph is None and method in METHODS and METHODS[method].of == "channels":
+        graph = trace(model)
+    return score_model(
+        model, batches, method=method, loss=loss, graph=graph, microbatch=microbatch,
+        chunk=chunk, normalize=normalize, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def plan(

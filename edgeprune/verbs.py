@@ -143,27 +143,44 @@ def score_file(
     *,
     method: str = "taylor",
     microbatch: int = 32,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
     progress: Progress = SILENT,
 ) -> Facts:
-    """Score every connection; writes ``out`` (.npz). A score of weights alone reads no data and
-    needs no loss."""
+    """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
+    reads no data and needs no loss."""
     placed(out, ".npz")
     source.found()
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, score_model
+    from edgeprune.surgery import trace
 
     model = source.opened()
     loss, batches = None, None
-    if method not in METHODS or METHODS[method].needs_data:
+    formula = METHODS.get(method)
+    if formula is None or (formula.needs_data and formula.labels):
         loss = make_objective(source.loss, model=model, base=Path.cwd())
+    if formula is None or formula.needs_data:
         batches = source.fed("calibrate", model).batches(microbatch)
-    scores = score_model(model, batches, method=method, loss=loss, progress=progress)
+    scores = score_model(
+        model,
+        batches,
+        method=method,
+        loss=loss,
+        graph=trace(model) if formula is not None and formula.of == "channels" else None,
+        chunk=chunk,
+        normalize=normalize,
+        seed=seed,
+        progress=progress,
+    )
     scores.save(out)
     return {
         "file": str(out),
         "method": scores.method,
         "kernels": len(scores.weights),
         "weights": sum(int(array.size) for array in scores.weights.values()),
+        "channels": {name: int(array.size) for name, array in scores.channels.items()},
         "facts": dict(scores.facts),
     }
 

@@ -26,6 +26,7 @@ from edgeprune.cli.options import (
     Model,
     Most,
     Multiple,
+    Normalization,
     Out,
     Patience,
     Pattern,
@@ -61,18 +62,29 @@ def score(
     out: Out,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Calibration data; magnitude needs none."),
+        typer.Option(
+            metavar="FILE",
+            help="Calibration data; magnitude, lamp, random and bn-scale need none.",
+        ),
     ] = None,
     loss: Loss = None,
     method: MethodOption = Method.taylor,
     microbatch: Annotated[
         int, typer.Option(min=1, help="Examples whose gradients are averaged first.")
     ] = 32,
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most examples in memory at once; the scores stay the same."),
+    ] = None,
+    normalize: Annotated[
+        Normalization, typer.Option(help="Divide each layer's scores by this of them.")
+    ] = Normalization.none,
+    seed: Seed = 0,
     threads: Threads = 2,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
-    """Score how much each connection matters.
+    """Score how much each connection, or each channel, matters.
 
     Example:  edgeprune score model.keras --data d.npz --method taylor -o scores.npz
     """
@@ -81,9 +93,19 @@ def score(
     given = None if data is None else str(data)
     source = verbs.Source(model, given, loss, trust=trust_model, threads=threads)
     facts = verbs.score_file(
-        source, out, method=method.value, microbatch=microbatch, progress=session.progress
+        source,
+        out,
+        method=method.value,
+        microbatch=microbatch,
+        chunk=chunk,
+        normalize=normalize.value,
+        seed=seed,
+        progress=session.progress,
     )
     line = f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}"
+    if facts["channels"]:
+        count = sum(facts["channels"].values())
+        line = f"{count:,} channels of {len(facts['channels'])} groups scored by {facts['method']}"
     session.result(facts, f"{out}: {line}", json=json)
 
 

@@ -42,7 +42,26 @@ Threads = Annotated[
 class Method(StrEnum):
     taylor = "taylor"
     gradient = "gradient"
+    snip = "snip"
+    fisher = "fisher"
+    obd = "obd"
+    wanda = "wanda"
     magnitude = "magnitude"
+    lamp = "lamp"
+    random = "random"
+    gate = "gate"
+    gate_fisher = "gate-fisher"
+    apoz = "apoz"
+    activation = "activation"
+    bn_scale = "bn-scale"
+
+
+class Normalization(StrEnum):
+    none = "none"
+    sum = "sum"
+    mean = "mean"
+    max = "max"
+    l2 = "l2"
 
 
 class Pattern(StrEnum):

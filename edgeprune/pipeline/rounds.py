@@ -144,14 +144,16 @@ class Rounds:
         """Round ``number`` (from 1) on what the round before left."""
         goal, material = self.goal, self.material
         shown = Part(self.progress, self._name(number))
+        graph = self.graph if goal.channels is not None else None
         scores = score_model(
             model,
             material.calibrate.batches(material.microbatch),
             method=self.method,
             loss=material.task.loss,
+            graph=graph,
+            seed=derived_seed(material.seed, f"{self.label}-{number}", "score"),
             progress=shown,
         )
-        graph = self.graph if goal.channels is not None else None
         plan = goal.plan(scores, graph, number=number, within=plan)
         silent = nearly_zero if goal.inexact else zero
         model = self.recover(

@@ -118,7 +118,7 @@ def make_plan(
     """
     request = _Request(sparsity, threshold, channels, pattern, scope, constraints)
     request.check()
-    _check_scores(scores)
+    _check_scores(scores, request)
     graph = _check_graph(scores, graph, request, within)
     weights = {**scores.weights, **graph.weights} if graph else scores.weights
     kept_out = excluded(exclude, weights, [group.name for group in graph] if graph else ())
@@ -168,9 +168,14 @@ def _known(noun: str, word: str, known: tuple[str, ...]) -> None:
         raise PlanError(f"no {noun} {word!r}; {hint}")
 
 
-def _check_scores(scores: Scores) -> None:
-    if not scores.weights:
+def _check_scores(scores: Scores, request: _Request) -> None:
+    if not scores.weights and not scores.channels:
         raise PlanError("these scores hold no weight: the model has no connections to remove")
+    if not scores.weights and (request.channels is None or request.sparsity is not None):
+        raise PlanError(
+            f"score {scores.method!r} is of channels and says nothing of single weights; ask for "
+            "channels alone, or score by another formula"
+        )
     for part in (scores.weights, scores.channels):
         for name, value in part.items():
             if not np.isfinite(value).all():
@@ -273,7 +278,7 @@ def _why(
     why: dict[str, Any] = {
         "method": scores.method,
         "asked": asked,
-        "reached": {"sparsity": zeros / total, "zeros": zeros, "weights": total},
+        "reached": {"sparsity": zeros / max(total, 1), "zeros": zeros, "weights": total},
         "pattern": request.pattern,
         "scope": request.scope,
         "exclude": list(exclude),

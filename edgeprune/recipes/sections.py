@@ -12,7 +12,12 @@ from pydantic_core import PydanticCustomError
 from edgeprune.documents import Names, OneOrMore, Strict
 
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
-Score = Literal["taylor", "gradient", "magnitude"]
+Score = Literal[
+    "taylor", "gradient", "snip", "fisher", "obd", "wanda", "magnitude", "lamp", "random",
+    "gate", "gate-fisher", "apoz", "activation", "bn-scale",
+]  # fmt: skip
+OF_CHANNELS = frozenset({"gate", "gate-fisher", "apoz", "activation", "bn-scale"})
+"""Scores of whole channels: they say nothing of single weights."""
 Step = Literal["finetune", "batchnorm"]
 Pattern = Literal["none", "1x4"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -224,12 +229,23 @@ class Prune(Strict):
         default=2, description="Epochs of a rehearsal, where score names several."
     )
 
+    def _check_scores(self, given: Sequence[str]) -> None:
+        of_channels = [score for score in self.score if score in OF_CHANNELS]
+        if of_channels and given != ["channels"]:
+            raise PydanticCustomError(
+                "rule",
+                "has score {score}, which is of channels, and asks for {found}; ask for channels "
+                "alone, or take another score",
+                {"score": repr(of_channels[0]), "found": " and ".join(given)},
+            )
+
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
         given = [
             key for key in ("sparsity", "threshold", "channels") if getattr(self, key) is not None
         ]
         if len(given) == 1 or given == ["sparsity", "channels"]:
+            self._check_scores(given)
             return self
         found = " and ".join(given) or "none"
         raise PydanticCustomError(

@@ -1,7 +1,9 @@
-"""How much each connection matters to the task: statistics gathered once, one formula a file."""
+"""How much each connection and channel matters to the task: statistics gathered once, one formula a
+file."""
 
 from edgeprune.scoring.formulas import METHODS, Formula
-from edgeprune.scoring.passing import score_model
-from edgeprune.scoring.statistics import Statistics, gather
+from edgeprune.scoring.normalizing import SCALES
+from edgeprune.scoring.passing import score_all, score_model
+from edgeprune.scoring.statistics import Statistics
 
-__all__ = ["METHODS", "Formula", "Statistics", "gather", "score_model"]
+__all__ = ["METHODS", "SCALES", "Formula", "Statistics", "score_all", "score_model"]

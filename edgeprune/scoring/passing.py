@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from edgeprune.errors import InputError
 from edgeprune.files import nearest
-from edgeprune.models import architecture_digest, kernels, make_objective
+from edgeprune.graphs import Graph
+from edgeprune.models import architecture_digest, kernels, make_objective, named_weights
+from edgeprune.models.objectives import Objective
 from edgeprune.progress import SILENT, Progress
-from edgeprune.scores import Scores
-from edgeprune.scoring.formulas import METHODS
-from edgeprune.scoring.statistics import Statistics, gather, values_of
+from edgeprune.scores import FloatArray, Scores
+from edgeprune.scoring.first_order import READING, FirstOrder
+from edgeprune.scoring.formulas import METHODS, Formula
+from edgeprune.scoring.normalizing import normalized
+from edgeprune.scoring.squares import Curvature, Squares
+from edgeprune.scoring.statistics import Gatherer, Statistics, gather, values_of
 
 
 def score_model(
@@ -20,51 +27,164 @@ def score_model(
     *,
     method: str = "taylor",
     loss: Any = None,
+    graph: Graph | None = None,
+    microbatch: int | None = None,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
     progress: Progress = SILENT,
 ) -> Scores:
-    """Score every connection of ``model``; its weights are not touched.
+    """Score every connection (or channel) of ``model`` by one formula; see :func:`score_all`."""
+    (scores,) = score_all(
+        model, batches, [method], loss=loss, graph=graph, microbatch=microbatch, chunk=chunk,
+        normalize=normalize, seed=seed, progress=progress,
+    ).values()  # fmt: skip
+    return scores
+
+
+def score_all(
+    model: Any,
+    batches: Iterable[Any] | None,
+    methods: Sequence[str],
+    *,
+    loss: Any = None,
+    graph: Graph | None = None,
+    microbatch: int | None = None,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> dict[str, Scores]:
+    """Score ``model`` by several formulas in one pass over the data; no weight is touched.
 
     Args:
         model: a built Keras model.
-        batches: calibration data, ``(x, y)`` or ``(x, y, sample_weight)``; each batch as given is
-            one micro-batch, weighted by its number of examples. ``None`` for ``magnitude``.
-        method: a name of :data:`edgeprune.scoring.METHODS`.
+        batches: calibration data, ``(x, y)`` or ``(x, y, sample_weight)``, weighted by the number
+            of examples; ``None`` where no formula needs data.
+        methods: names of :data:`edgeprune.scoring.METHODS`.
         loss: an Objective, or what :func:`edgeprune.models.make_objective` takes; ``None`` takes
-            the model's compiled loss. ``magnitude`` needs none.
+            the model's compiled loss. Only formulas of the loss need one.
+        graph: of ``model``; the formulas of channels need it.
+        microbatch: examples over which the gradient is averaged before its absolute value is
+            taken; each batch as it was given where absent. Formulas of single examples do not
+            depend on it.
+        chunk: most examples in memory at once; the scores do not depend on it.
+        normalize: see :func:`edgeprune.scoring.normalizing.normalized`.
+        seed: of what is drawn (``random``, ``obd``).
         progress: told every batch.
 
     Returns:
-        Kernels only (float32, in the weight's shape); ``channels`` is empty: planning sums them.
-        ``facts``: loss, examples, batches, microbatch, unit.
+        By method. ``weights`` holds kernels only (float32, in the weight's shape); ``channels`` is
+        empty but for formulas of channels, which have no ``weights``. ``facts``: unit, and with
+        data loss, examples, batches, microbatch; unscored groups.
 
     Raises:
-        InputError: an unknown method, or no loss.
+        InputError: an unknown method, no loss, data or graph where one is needed.
         DataError: no batches, or shapes that do not fit.
         TrainingError: a loss or gradient that is NaN or infinite.
     """
+    formulas = [_formula(method) for method in methods]
+    _check(formulas, batches, graph)
+    needs = frozenset().union(*(formula.needs for formula in formulas))
+    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    if needs:
+        assert batches is not None
+        objective = make_objective(loss, model=model) if _labelled(formulas) else UNJUDGED
+        gatherers = _gatherers(model, objective, needs, graph, seed)
+        found = gather(
+            model, batches, objective, gatherers, microbatch=microbatch, chunk=chunk,
+            progress=progress,
+        )  # fmt: skip
+        facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
+        facts = {"loss": objective.name, **facts} if _labelled(formulas) else facts
+    statistics = Statistics(
+        values_of(model), graph=graph, scales=_scales(model), seed=seed, **found
+    )
+    digest = architecture_digest(model)
+    kinds = {name: kernel.kind for name, kernel in kernels(model).items()}
+    return {
+        formula.name: _scores(formula, statistics, digest, kinds, facts, normalize)
+        for formula in formulas
+    }
+
+
+def _no_loss(*_: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(0.0)
+
+
+class _Unjudged(Objective):
+    def __call__(self, labels: Any, outputs: Any, weights: Any = ()) -> Any:
+        return _no_loss()
+
+
+UNJUDGED = _Unjudged("none", (), ())
+"""Where no formula asks for a loss."""
+
+
+def _formula(method: str) -> Formula:
     if method not in METHODS:
         near = nearest(str(method), METHODS)
         hint = f"did you mean {near!r}?" if near else f"known: {', '.join(METHODS)}"
         raise InputError(f"no score {method!r}; {hint}")
-    formula = METHODS[method]
-    facts: dict[str, Any] = {"unit": formula.unit}
-    if formula.needs_data:
-        if batches is None:
-            raise InputError(f"score {method!r} needs calibration data; give batches of (x, y)")
-        objective = make_objective(loss, model=model)
-        statistics = gather(model, batches, objective, progress=progress)
-        facts |= {
-            "loss": objective.name,
-            "examples": statistics.examples,
-            "batches": statistics.batches,
-            "microbatch": statistics.microbatch,
-        }
-    else:
-        statistics = Statistics(values_of(model))
-    return Scores(
-        method=method,
-        model=architecture_digest(model),
-        weights=formula.score(statistics),
-        kinds={name: kernel.kind for name, kernel in kernels(model).items()},
-        facts=facts,
-    )
+    return METHODS[method]
+
+
+def _check(formulas: Sequence[Formula], batches: Any, graph: Graph | None) -> None:
+    for formula in formulas:
+        if formula.needs_data and batches is None:
+            raise InputError(
+                f"score {formula.name!r} needs calibration data; give batches of (x, y)"
+            )
+        if formula.of == "channels" and graph is None:
+            raise InputError(
+                f"score {formula.name!r} is of channels and needs the model's graph; "
+                "pass graph=trace(model)"
+            )
+
+
+def _labelled(formulas: Sequence[Formula]) -> bool:
+    return any(formula.labels for formula in formulas)
+
+
+def _gatherers(
+    model: Any, objective: Objective, needs: frozenset[str], graph: Graph | None, seed: int
+) -> list[Gatherer]:
+    found: list[Gatherer] = []
+    if needs & {"gradient", *READING}:
+        found.append(FirstOrder(model, objective, needs, graph))
+    if "square" in needs:
+        found.append(Squares(model, objective))
+    if "curvature" in needs:
+        found.append(Curvature(model, objective, seed))
+    return found
+
+
+def _scales(model: Any) -> dict[str, FloatArray]:
+    return {
+        name: np.asarray(weight, np.float32)
+        for name, weight in named_weights(model).items()
+        if name.endswith("gamma")
+    }
+
+
+def _scores(
+    formula: Formula,
+    statistics: Statistics,
+    digest: str,
+    kinds: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    normalize: str,
+) -> Scores:
+    scored = normalized(formula.score(statistics), normalize)
+    told: dict[str, Any] = {"unit": formula.unit, **(facts if formula.needs else {})}
+    if normalize != "none":
+        told["normalize"] = normalize
+    if formula.of == "channels":
+        assert statistics.graph is not None
+        names = [group.name for group in statistics.graph.free]
+        told["unscored"] = [name for name in names if name not in scored]
+        return Scores(formula.name, digest, {}, scored, kinds, told)
+    return Scores(formula.name, digest, scored, {}, kinds, told)

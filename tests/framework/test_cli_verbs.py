@@ -130,6 +130,38 @@ def test_prune_takes_loss_and_metric_from_the_compiled_model(
     assert facts["plan"]["channels"]
 
 
+def test_scores_of_channels_by_hand_and_in_rounds(program: Program, folder: Path) -> None:
+    code, out, err = program(
+        folder, "score", "model.keras", "--data", "d.npz", "--method", "gate-fisher", "--chunk", 8,
+        "-o", "gates.npz", "-q",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "channels of 2 groups scored by gate-fisher" in out
+    code, _, err = program(folder, "plan", "gates.npz", "--sparsity", 0.5, "-o", "none.json")
+    assert code == 2 and "'gate-fisher' is of channels" in err and err.count("\n") == 1
+    facts = program.facts(
+        folder,
+        "plan",
+        "gates.npz",
+        "--model",
+        "model.keras",
+        "--channels",
+        0.5,
+        "-o",
+        "chosen.json",
+    )
+    assert facts["channels"]
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--channels", 0.5, "--method", "gate",
+        "--epochs", 1, "--rounds", 2, "-o", "gated.keras",
+    )  # fmt: skip
+    assert facts["model_after"]["macs"] < 0.6 * facts["model_before"]["macs"]
+    facts = program.facts(
+        folder, "score", "model.keras", "--method", "lamp", "--normalize", "sum", "-o", "lamp.npz"
+    )
+    assert facts["facts"] == {"unit": "none", "normalize": "sum"}
+
+
 def test_an_uncompiled_model_needs_a_loss(program: Program, folder: Path) -> None:
     ask = ("score", "bare.keras", "--data", "d.npz", "-o", "bare.npz")
     code, _, err = program(folder, *ask)

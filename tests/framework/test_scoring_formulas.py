@@ -11,7 +11,7 @@ from edgeprune.errors import DataError, InputError, TrainingError
 from edgeprune.models import architecture_digest, kernels, make_objective, values_digest
 from edgeprune.progress import SILENT
 from edgeprune.scores import Scores
-from edgeprune.scoring import METHODS, score_model
+from edgeprune.scoring import score_model
 
 LOSS = "sparse_categorical_crossentropy"
 
@@ -235,4 +235,5 @@ def test_what_cannot_be_scored_is_refused():
         score_model(model, None, loss=LOSS)
     with pytest.raises(DataError, match="labels are class numbers"):
         score_model(model, batches(), loss="categorical_crossentropy")
-    assert set(METHODS) == {"taylor", "gradient", "magnitude"}
+    with pytest.raises(InputError, match="of channels and needs the model's graph"):
+        score_model(model, batches(), method="gate", loss=LOSS)

@@ -18,7 +18,8 @@ NOUNS = (
 SIGNATURES = {
     "load": "(path, *, trust=False)",
     "trace": "(model, *, inexact=False)",
-    "score": "(model, data, method='taylor', loss=None, *, progress=…)",
+    "score": "(model, data, method='taylor', loss=None, *, graph=None, microbatch=None, "
+    "chunk=None, normalize='none', seed=0, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "zero": "(model, plan)",

@@ -109,7 +109,9 @@ max_bytes = "x"
         "edgeprune.toml: 'model' must be a string or a table, not 3",
         "edgeprune.toml: 'threads' must be a whole number, not 2.5",
         "edgeprune.toml: 'data.validation' must be below 1, not 2",
-        "edgeprune.toml: 'prune.score[0]' must be 'taylor', 'gradient' or 'magnitude', not the "
+        "edgeprune.toml: 'prune.score[0]' must be 'taylor', 'gradient', 'snip', 'fisher', 'obd', "
+        "'wanda', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', 'apoz', 'activation' or "
+        "'bn-scale', not the "
         "string 'tailor'; did you mean 'taylor'?",
         "edgeprune.toml: 'export.formats[1]' must be 'fp32', 'fp32-sparse' or 'onnx-fp32', not "
         "the string 'int9'",
@@ -147,6 +149,10 @@ ONE_FAULT = {
     "two goals": (
         edited("sparsity = 0.9", "sparsity = 0.9\nthreshold = 0.1"),
         "given: sparsity and threshold",
+    ),
+    "a score of channels for weights": (
+        edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "gate"'),
+        "has score 'gate', which is of channels, and asks for sparsity",
     ),
     "all gone": (edited("sparsity = 0.9", "sparsity = 1"), "'prune.sparsity' must be below 1"),
     "not finite": (edited("0.003", "nan"), "'gates.max_metric_drop' must be a finite number"),

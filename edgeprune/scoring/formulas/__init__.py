@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgeprune.scoring.formulas import gradient, magnitude, taylor
+from edgeprune.scoring.formulas import (
+    activation,
+    apoz,
+    bn_scale,
+    fisher,
+    gate,
+    gate_fisher,
+    gradient,
+    lamp,
+    magnitude,
+    obd,
+    random,
+    snip,
+    taylor,
+    wanda,
+)
 from edgeprune.scoring.formulas.formula import Formula
 
 METHODS: Mapping[str, Formula] = {
-    "taylor": taylor.FORMULA,
-    "gradient": gradient.FORMULA,
-    "magnitude": magnitude.FORMULA,
-}
+    module.FORMULA.name: module.FORMULA
+    for module in (
+        taylor, gradient, snip, fisher, obd, wanda, magnitude, lamp, random,
+        gate, gate_fisher, apoz, activation, bn_scale,
+    )
+}  # fmt: skip
 
 __all__ = ["METHODS", "Formula"]

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from edgeprune.scores import FloatArray
 from edgeprune.scoring.statistics import Statistics
 
+Unit = Literal["micro-batch", "example", "none"]
+
 
 @dataclass(frozen=True)
 class Formula:
-    """One way to score connections.
+    """One way to score connections or channels.
 
     Attributes:
         name: what recipes and scores call it.
-        needs_data: whether a pass over the calibration data is needed.
-        unit: over what an absolute value or a square is taken before it is averaged:
-            ``"micro-batch"``, or ``"none"`` for a formula without data.
-        score: from statistics to one float32 score per element, in the weight's shape.
+        unit: over what an absolute value or a square is taken before it is averaged; ``"none"``
+            for a formula without data.
+        needs: fields of :class:`~edgeprune.scoring.statistics.Statistics` that it reads and that
+            take data.
+        score: from statistics to one float32 score per element, by kernel in the weight's shape;
+            for a formula of channels one per channel, by group.
+        of: what it scores.
+        labels: whether it needs a loss.
     """
 
     name: str
-    needs_data: bool
-    unit: str
+    unit: Unit
+    needs: frozenset[str]
     score: Callable[[Statistics], dict[str, FloatArray]]
+    of: Literal["weights", "channels"] = "weights"
+    labels: bool = True
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether a pass over the calibration data is needed."""
+        return bool(self.needs)

@@ -20,4 +20,4 @@ def score(statistics: Statistics) -> dict[str, FloatArray]:
     return {name: (value / total).astype(np.float32) for name, value in statistics.gradient.items()}
 
 
-FORMULA = Formula("gradient", needs_data=True, unit="micro-batch", score=score)
+FORMULA = Formula("gradient", unit="micro-batch", needs=frozenset({"gradient"}), score=score)

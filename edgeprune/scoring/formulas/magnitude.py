@@ -18,4 +18,4 @@ def score(statistics: Statistics) -> dict[str, FloatArray]:
     return {name: np.abs(value).astype(np.float32) for name, value in statistics.values.items()}
 
 
-FORMULA = Formula("magnitude", needs_data=False, unit="none", score=score)
+FORMULA = Formula("magnitude", unit="none", needs=frozenset(), score=score, labels=False)

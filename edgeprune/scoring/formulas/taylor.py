@@ -21,4 +21,4 @@ def score(statistics: Statistics) -> dict[str, FloatArray]:
     }
 
 
-FORMULA = Formula("taylor", needs_data=True, unit="micro-batch", score=score)
+FORMULA = Formula("taylor", unit="micro-batch", needs=frozenset({"gradient"}), score=score)

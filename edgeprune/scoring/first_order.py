@@ -1,0 +1,172 @@
+"""One forward and one backward pass a chunk: |∂E/∂w|, gates, and what the layers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgeprune.graphs import Graph
+from edgeprune.models import Objective, kernels
+from edgeprune.models.forward import FreeBatch, Parts, outputs_of
+from edgeprune.scoring.listening import Ears, Heard, ears, listening
+from edgeprune.scoring.statistics import Floats
+
+READING = ("norms", "gate", "gate_square", "active", "activation")
+"""Fields of Statistics for which the layers are listened to."""
+
+
+class FirstOrder:
+    """Gathers ``gradient`` and the fields of :data:`READING`, as far as they are asked for.
+
+    Args:
+        model: to score.
+        objective: the loss.
+        needs: fields of :class:`~edgeprune.scoring.statistics.Statistics`.
+        graph: of the model, for the fields by group.
+    """
+
+    def __init__(
+        self, model: Any, objective: Objective, needs: frozenset[str], graph: Graph | None
+    ) -> None:
+        self._model, self._objective, self._needs = model, objective, needs
+        found = kernels(model) if "gradient" in needs else {}
+        self._names = list(found)
+        self._variables = [kernel.variable.value for kernel in found.values()]
+        self._batch = [_zeros(v.shape) for v in self._variables]
+        self._sums = [_zeros(v.shape) for v in self._variables]
+        self._ears = ears(model, graph) if needs & set(READING) else Ears({})
+        self._norms = {} if "norms" not in needs else self._ears.kernels
+        groups = needs - {"norms"} if needs & set(READING) else frozenset()
+        self._groups = self._ears.groups if groups else {}
+        self._read = {name: _zeros([self._length(name)]) for name in self._norms}
+        sizes = {name: graph[name].size for name in self._groups} if graph else {}
+        fields = ("gate", "gate_square", "active", "activation", "count")
+        self._told = {field: {n: _zeros([s]) for n, s in sizes.items()} for field in fields}
+        self._step = FreeBatch(self._taken)
+
+    def _length(self, name: str) -> int:
+        reader = self._ears.kernels[name]
+        kernel = kernels(self._model)[name].variable
+        groups = getattr(reader.layer, "groups", 1)
+        shape = tuple(kernel.shape)
+        rank = getattr(reader.layer, "rank", None)
+        if rank is None:
+            return int(shape[0])
+        transposed = type(reader.layer).__name__.endswith("Transpose")
+        return int(shape[rank + 1] if transposed else shape[rank] * groups)
+
+    def take(self, parts: Parts) -> float:
+        return float(self._step(*parts))
+
+    def _taken(self, inputs: Any, labels: Any, weights: Any) -> Any:
+        listened = {
+            *self._norms.values(),
+            *(reader for places in self._groups.values() for reader, _ in places),
+        }
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._variables)
+            with listening(listened, tape) as heard:
+                outputs = outputs_of(self._model, inputs, training=False)
+            loss = self._objective(labels, outputs, weights)
+        examples = tf.shape(inputs[0])[0]
+        wanted = [self._variables, [one.gate for one in heard] if self._groups else []]
+        gradients, gates = tape.gradient(loss, wanted)
+        for total, gradient in zip(self._batch, gradients, strict=True):
+            if gradient is not None:
+                dense = tf.convert_to_tensor(gradient)  # an embedding's comes as indexed slices
+                total.assign_add(tf.cast(examples, tf.float64) * tf.cast(dense, tf.float64))
+        self._listen(heard, gates, examples)
+        return loss
+
+    def _listen(self, heard: list[Heard], gates: list[Any], examples: Any) -> None:
+        calls: dict[int, list[tuple[Heard, Any]]] = {}
+        for one, gate in zip(heard, gates or [None] * len(heard), strict=True):
+            calls.setdefault(id(one.reader), []).append((one, gate))
+        for name, reader in self._norms.items():
+            for one, _ in calls.get(id(reader), ()):
+                self._read[name].assign_add(_over(tf.square(tf.cast(one.x, tf.float64))))
+        for name, places in self._groups.items():
+            size = self._told["gate"][name].shape[0]
+            gate = tf.zeros((examples, size), tf.float64)
+            for reader, channel in places:
+                for one, gradient in calls.get(id(reader), ()):
+                    if gradient is not None:
+                        gate += _by_example(_by_channel(gradient, channel, size), examples)
+                    x = tf.abs(tf.cast(one.x, tf.float64))
+                    ones = tf.ones_like(x)
+                    for field, value in (
+                        ("active", tf.cast(x > 0, tf.float64)), ("activation", x), ("count", ones),
+                    ):  # fmt: skip
+                        told = _by_channel(_over(value)[None], channel, size)[0]
+                        self._told[field][name].assign_add(told)
+            # The loss is a mean over the examples of the chunk; a gate is of one of them.
+            gate *= tf.cast(examples, tf.float64)
+            self._told["gate"][name].assign_add(tf.reduce_sum(tf.abs(gate), axis=0))
+            self._told["gate_square"][name].assign_add(tf.reduce_sum(tf.square(gate), axis=0))
+
+    def close(self) -> None:
+        for total, batch in zip(self._sums, self._batch, strict=True):
+            total.assign_add(tf.abs(batch))
+            batch.assign(tf.zeros_like(batch))
+
+    def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
+        told = {
+            field: {name: value.numpy() for name, value in groups.items()}
+            for field, groups in self._told.items()
+        }
+        count = {name: np.maximum(value, 1) for name, value in told["count"].items()}
+        fields: dict[str, Mapping[str, Floats]] = {
+            "gradient": {
+                name: total.numpy() / examples
+                for name, total in zip(self._names, self._sums, strict=True)
+            },
+            "norms": {name: self._spread(name, value) for name, value in self._read.items()},
+            **{
+                field: {name: value / examples for name, value in told[field].items()}
+                for field in ("gate", "gate_square")
+            },
+            **{
+                field: {name: value / count[name] for name, value in told[field].items()}
+                for field in ("active", "activation")
+            },
+        }
+        return {field: value for field, value in fields.items() if field in self._needs}
+
+    def _spread(self, name: str, squares: Any) -> Floats:
+        """Norms in a shape that broadcasts to the kernel's."""
+        norms = np.sqrt(squares.numpy())
+        layer = self._ears.kernels[name].layer
+        kernel = kernels(self._model)[name].variable
+        rank = getattr(layer, "rank", None)
+        groups = getattr(layer, "groups", 1)
+        if rank is None:  # dense, recurrent, einsum: the first axis reads
+            return norms.reshape(-1, *[1] * (len(kernel.shape) - 1))
+        if type(layer).__name__.endswith("Transpose"):
+            return norms
+        if groups > 1:
+            filters = int(kernel.shape[-1]) // groups
+            return np.repeat(norms.reshape(groups, -1).T, filters, axis=1)
+        return norms[:, None]
+
+
+def _zeros(shape: Any) -> Any:
+    return tf.Variable(tf.zeros(shape, tf.float64), trainable=False)
+
+
+def _over(x: Any) -> Any:
+    """The sum over all axes but the last."""
+    return tf.reduce_sum(x, axis=list(range(len(x.shape) - 1)))
+
+
+def _by_channel(x: Any, channel: Any, size: int) -> Any:
+    """(rows, positions) summed to (rows, channels); a position without a channel counts nowhere."""
+    x = tf.transpose(tf.cast(x, tf.float64))
+    return tf.transpose(tf.math.unsorted_segment_sum(x, channel, size))
+
+
+def _by_example(x: Any, examples: Any) -> Any:
+    """Rows summed to one an example: a layer inside TimeDistributed sees more of them."""
+    return tf.reduce_sum(tf.reshape(x, (examples, -1, x.shape[-1])), axis=1)

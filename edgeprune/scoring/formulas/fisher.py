@@ -1,0 +1,26 @@
+"""``fisher``: ½ w_i² · E[(∂E_b/∂w_i)²], the mean over examples b of the loss of one.
+
+The second-order estimate of what it costs to remove w_i, with the diagonal of the empirical Fisher
+matrix for the Hessian: Theis et al., "Faster gaze prediction with dense networks and Fisher
+pruning", 2018, equation 5; LeCun et al., "Optimal Brain Damage", 1990.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeprune.scores import FloatArray
+from edgeprune.scoring.formulas.formula import Formula
+from edgeprune.scoring.statistics import Statistics
+
+
+def score(statistics: Statistics) -> dict[str, FloatArray]:
+    """One float32 score per element, in units of the loss."""
+    values = statistics.values
+    return {
+        name: (0.5 * np.square(values[name], dtype=np.float64) * value).astype(np.float32)
+        for name, value in statistics.square.items()
+    }
+
+
+FORMULA = Formula("fisher", unit="example", needs=frozenset({"square"}), score=score)
