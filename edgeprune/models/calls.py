@@ -66,11 +66,12 @@ def calls(function: Any) -> list[Call]:
 
 
 def _settings(node: Any) -> dict[str, Any]:
+    """Of several masks Keras keeps a list, also where each is ``None``."""
     tensors = {id(tensor) for tensor in node.input_tensors}
     return {
         key: value
         for key, value in node.arguments.kwargs.items()
-        if value is not None and id(value) not in tensors
+        if id(value) not in tensors and any(leaf is not None for leaf in keras.tree.flatten(value))
     }
 
 

@@ -71,6 +71,7 @@ class _Carrier:
             tuple(map(self._left, call.in_shapes, inputs)),
             tuple(map(self._left, call.out_shapes, step.flows)),
             {inner: self._values.shape(name) for inner, name in weights.items()},
+            tuple(tuple(map(self._kept, flow)) for flow in inputs),
         )
         before = {inner: self._decision.shape(name) for inner, name in step.weights.items()}
         changed = (after.inputs, after.outputs, after.weights) != (
@@ -82,8 +83,7 @@ class _Carrier:
         if changed or biases:
             self._configs[step.name] = (step, after, bool(biases))
         if changed and step.rule is not None:
-            kept = [[self._kept(lanes) for lanes in flow] for flow in inputs]
-            instead = step.rule.instead(call, after, kept)
+            instead = step.rule.instead(call, after)
             if instead is not None:
                 self._calls[id(call.outputs[0])] = instead
 

@@ -106,7 +106,7 @@ class Sent:
     demands: tuple[Demand, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class After:
     """Shapes when the channels have left.
 
@@ -114,11 +114,13 @@ class After:
         inputs: of what goes into the call, without the batch.
         outputs: of what comes out, without the batch.
         weights: of the layer's weights by their names inside it, a new bias included.
+        kept: for each input and axis which positions stay; ``None`` for all.
     """
 
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    kept: tuple[tuple[Ids | None, ...], ...] = ()
 
 
 def bare(rank: int) -> Flow:

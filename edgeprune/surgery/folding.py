@@ -71,6 +71,8 @@ def _pairs(trace: Trace) -> list[tuple[Step, Step]]:
     for step in trace.steps:
         if type(step.node.call.layer) is not _L.BatchNormalization or step.rule is None:
             continue
+        if set(step.node.outputs) & set(trace.outputs):
+            continue  # losses and signatures know an output by its layer's name
         (number,) = step.node.inputs
         before = makers[number]
         alone = reads[number] == 1 and calls[before.name] == calls[step.name] == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -22,7 +22,7 @@ def passes(trace: Trace, values: Constants) -> dict[int, int]:
     of Keras.
     """
     found: dict[int, int] = {}
-    places = _candidates(trace.steps, values)
+    places = _candidates(trace, values)
     for key, place in places.items():
         gone = _unreached(trace, {**found, key: place})
         if not any(_acts(step) for step in gone):
@@ -30,12 +30,14 @@ def passes(trace: Trace, values: Constants) -> dict[int, int]:
     return found
 
 
-def _candidates(steps: Sequence[Step], values: Constants) -> dict[int, int]:
-    """A model that is called twice is walked through twice: both walks have to agree."""
+def _candidates(trace: Trace, values: Constants) -> dict[int, int]:
+    """A model that is called twice is walked through twice: both walks have to agree. What comes
+    out of the model keeps its layer, whose name losses and signatures know."""
     found: dict[int, int | None] = {}
-    for step in steps:
+    for step in trace.steps:
         call = step.node.call
-        if step.rule is None or len(call.inputs) < 2:
+        named = bool(set(step.node.outputs) & set(trace.outputs))
+        if step.rule is None or len(call.inputs) < 2 or named:
             continue
         key = id(call.outputs[0])
         place = step.rule.passes(call, [values[number] for number in step.node.inputs])

@@ -177,6 +177,12 @@ class _Tracer:
             self._stop(node, inputs, name, str(wall))
             return
         weights = self._own(layer)
+        for part in sent.parts:
+            if part.weight not in weights:
+                raise ModelError(
+                    f"layer {name!r} ({type(layer).__name__}): its rule names weight "
+                    f"{part.weight!r}; the layer has {', '.join(sorted(weights)) or 'none'}"
+                )
         self._share(sent, weights)
         self._done(Step(node, name, rule, sent.outputs, sent.parts, sent.demands, weights))
 

@@ -9,9 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from surgery_nets import float64, inputs_for, random_plan, woken
+from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
+from edgeprune.errors import ModelError
+from edgeprune.plans import Plan
 from edgeprune.surgery import strip, trace, zero
+from edgeprune.surgery.flows import Sent
+from edgeprune.surgery.rules.base import Rule, weighed
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
 L = keras.layers
@@ -44,6 +48,45 @@ def test_channels_pass_through_a_layer_of_the_users(page: dict[str, Any], name: 
             small = strip(zeroed)
             assert np.allclose(zeroed(data), small(data), rtol=0, atol=1e-9)
         assert small.get_layer("first").units < 8
+
+
+def test_a_layer_of_the_users_that_makes_channels(page: dict[str, Any]) -> None:
+    """Its rule says nothing of constants: nothing may be taken for known."""
+    with float64():
+        i = keras.Input((6,))
+        x = L.Dense(8, name="first")(i)
+        x = L.Dense(7, activation="tanh", name="last")(page["Project"](8, name="own")(x))
+        model = keras.Model(i, L.Dense(3, name="head")(x))
+        data = inputs_for((6,), 0)
+        for weight in model.weights:
+            weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+        graph = trace(model)
+        assert [group.size for group in graph.free] == [8, 8, 7]
+        for cuts in ({"first": [2]}, {"own": [2, 5]}, {"first": [0], "own": [7], "last": [1]}):
+            small = proven(model, Plan.cut(graph, cuts), data)
+            widths = [small.get_layer(name).width if name == "own" else small.get_layer(name).units
+                      for name in ("first", "own", "last")]  # fmt: skip
+            assert widths == [
+                size - len(cuts.get(name, []))
+                for name, size in (("first", 8), ("own", 8), ("last", 7))
+            ]
+
+
+def test_a_rule_that_does_not_fit_its_layer_is_named() -> None:
+    class Forgetful(Rule):
+        def send(self, call: Any, inputs: Any, book: Any) -> Sent:
+            return Sent((inputs[0],), tuple(weighed("gain", 0, inputs[0][-1], "makes")))
+
+    class Plain(L.Layer):
+        edgeprune_rule = Forgetful  # the class does as well as an instance
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    i = keras.Input((6,))
+    model = keras.Model(i, L.Dense(3)(Plain(name="own")(L.Dense(8, name="first")(i))))
+    with pytest.raises(ModelError, match=r"'own' \(Plain\): its rule names weight 'gain'.* none"):
+        trace(model)
 
 
 def test_a_subclass_inherits_no_rule(page: dict[str, Any]) -> None:

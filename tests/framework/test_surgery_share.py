@@ -24,6 +24,7 @@ DOT = "a dot product reads it, and no exact zero arrives"
 MEANS = "ln takes means over channels"
 EXCEPTIONS: Mapping[str, Mapping[str, set[str]]] = {
     "product": {"left": {IN, DOT}, "right": {IN, DOT}, "head": {OUT}},
+    "constants": {"head": {OUT}},  # it reads what a constant matrix makes
     "encoder": {"embed": {IN, MEANS}, "out": {MEANS, OUT}},
     "scores": {"f": {IN, SCORES}, "g": {IN, SCORES}, "out2": {SCORES, OUT}},
     "dots": {"e": {IN, DOT}, "f": {IN, DOT}, "out0": {OUT}, "out1": {OUT}, "out2": {OUT}},

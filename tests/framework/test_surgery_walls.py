@@ -307,3 +307,29 @@ def test_open_lengths_that_are_no_channels_pass() -> None:
     x = L.MultiHeadAttention(2, 3, name="mha")(x, x, attention_mask=mask)
     model = keras.Model([words, mask], L.Dense(2)(L.GlobalAveragePooling1D()(x)))
     assert {group.name for group in trace(model).free} >= {"words", "mha:1"}
+
+
+def test_what_no_rule_can_follow_is_a_wall_and_no_crash() -> None:
+    i = keras.Input((4,))
+    x = L.Dense(5, name="a")(i)
+    y = keras.ops.matmul(np.ones((7, 5, 4), "float32"), L.Reshape((4, 1))(i))
+    z = keras.ops.squeeze(keras.ops.expand_dims(x, 0), 0)
+    model = keras.Model(i, [L.Dense(2, name="out")(z), L.Flatten()(y)])
+    graph = trace(model)
+    assert "moves the batch" in (graph["a"].fixed or "")
+    strip(model)
+
+
+def test_an_output_keeps_its_name() -> None:
+    """Losses and signatures know it by its layer's."""
+    i = keras.Input((4,))
+    stem = L.Dense(4, name="stem")(i)
+    join = L.Add(name="join")([stem, L.Dense(4, name="branch")(stem)])
+    model = keras.Model(i, [join, L.BatchNormalization(name="norm")(L.Dense(3, name="b")(stem))])
+    model.compile("sgd", {"join": "mse", "norm": "mae"})
+    for weight in model.get_layer("branch").weights:
+        weight.assign(np.zeros(weight.shape))
+    small = strip(model, fold_batchnorm=True)
+    assert small.output_names == ["join", "norm"]
+    y = {"join": np.ones((8, 4)), "norm": np.ones((8, 3))}
+    small.fit(np.ones((8, 4)), y, verbose=0)

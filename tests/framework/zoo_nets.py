@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 L = keras.layers
 ops = keras.ops
@@ -225,6 +226,41 @@ def nested() -> Any:
     return keras.Model(i, L.Dense(2, name="head")(x))
 
 
+def constants() -> Any:
+    """Numbers for each channel: in arithmetic, in configs, in weights that follow; and a vector
+    added to an image."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(5, 1, activation="sigmoid", name="a")(i)
+    x = ops.multiply(x, np.array([[0.5, 1.0, 2.0, -1.0, 3.0]]))
+    x = ops.subtract(np.array([2.0, -1.0, 0.5, 3.0, 1.5]), x)
+    x = L.Rescaling([1.0, 2.0, 3.0, 4.0, 5.0], offset=[0.1, 0.2, 0.3, 0.4, 0.5], name="lists")(x)
+    x = L.Normalization(mean=[0.5, 1, 2, 3, 4], variance=[1, 2, 3, 4, 5.0], name="given")(x)
+    x = L.Normalization(name="adapted")(L.Conv2D(4, 3, name="b")(x))
+    line = L.Dense(4, activation="tanh", name="line")(L.GlobalMaxPooling2D()(i))
+    x = L.Add()([x, line])
+    x = ops.where(x > 0.3, ops.tanh(x), x * 0.1)
+    x = L.Dense(4, activation="relu", name="last")(L.GlobalAveragePooling2D()(x))
+    turn = np.random.default_rng(0).normal(size=(4, 3))
+    return keras.Model(i, L.Dense(3, name="head")(ops.matmul(x, turn)))
+
+
+def several() -> Any:
+    """A nested model of two inputs, given as a list, and one of names, both called twice."""
+    one, other = keras.Input((5,)), keras.Input((4,))
+    both = L.Concatenate()(
+        [L.Dense(3, "tanh", name="left")(one), L.Dense(4, "tanh", name="right")(other)]
+    )
+    inner = keras.Model([one, other], [L.Dense(5, name="sum")(both), both], name="inner")
+    named = {"p": keras.Input((5,), name="p"), "q": keras.Input((7,), name="q")}
+    y = L.Dense(6, "sigmoid", name="pair")(L.Concatenate()([named["q"], named["p"]]))
+    by_name = keras.Model(named, y, name="named")
+    a, b = keras.Input((5,)), keras.Input((4,))
+    first, rest = inner([a, b])
+    second, _ = inner([a * 2.0, b])
+    x = by_name({"q": rest, "p": L.Add()([first, second])})
+    return keras.Model([a, b], L.Dense(2, name="head")(x))
+
+
 def _places(text: str) -> Members:
     """``"a/kernel:3 bn"`` and so on: a name alone is a batch norm."""
     found: Members = []
@@ -373,6 +409,27 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
     scaled: {
         "a": _group(5, "a/kernel:3 a/bias:0 b/kernel:2"),
         "b": _group(4, "b/kernel:3 b/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    constants: {
+        "a": _group(5, "a/kernel:3 a/bias:0 b/kernel:2"),
+        "b": _group(
+            4,
+            "b/kernel:3 b/bias:0 line/kernel:1 line/bias:0 adapted/mean:0 adapted/variance:0 "
+            "last/kernel:0",
+        ),
+        "last": _group(4, "last/kernel:1 last/bias:0"),
+        "head": OUT,
+    },
+    several: {
+        "inner/left": _group(
+            3, "inner/left/kernel:1 inner/left/bias:0 inner/sum/kernel:0 named/pair/kernel:0"
+        ),
+        "inner/right": _group(
+            4, "inner/right/kernel:1 inner/right/bias:0 inner/sum/kernel:0 named/pair/kernel:0"
+        ),
+        "inner/sum": _group(5, "inner/sum/kernel:1 inner/sum/bias:0 named/pair/kernel:0"),
+        "named/pair": _group(6, "named/pair/kernel:1 named/pair/bias:0 head/kernel:0"),
         "head": OUT,
     },
     gated: {"wide": _group(4, "wide/kernel:1 wide/bias:0 head/kernel:0"), "head": OUT},

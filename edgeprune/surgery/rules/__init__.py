@@ -126,6 +126,8 @@ def rule_of(layer: Any) -> Rule | None:
     own = vars(type(layer)).get("edgeprune_rule")
     if isinstance(own, Rule):
         return own
+    if isinstance(own, type) and issubclass(own, Rule):
+        return own()
     rule = RULES.get(type(layer))
     if type(layer) in _BY_DEPTH and layer.groups > 1 and layer.kernel.shape[-2] == 1:
         rule = _BY_DEPTH[type(layer)]

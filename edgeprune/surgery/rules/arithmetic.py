@@ -15,6 +15,8 @@ from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
+    After,
+    Array,
     Book,
     Demand,
     Flow,
@@ -31,16 +33,22 @@ from edgeprune.surgery.rules.pointwise import ElementwiseRule, GluRule, MixingRu
 
 
 class ArithmeticRule(Rule):
-    """Two operands, tensors or numbers: what meets at a position is one channel. Along an axis on
-    which a constant operand has several numbers, channels stay."""
+    """Operands are tensors or numbers: what meets at a position is one channel. A constant operand
+    with one number a channel loses those of the channels that leave.
+
+    Args:
+        combine: the same on arrays; NaN where it is not known what comes out.
+        count: of operands.
+    """
 
     many = True
 
-    def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, combine: Callable[..., Any], count: int = 2) -> None:
         self._combine = combine
+        self._count = count
 
     def refusal(self, call: Call) -> str | None:
-        if len(self._operands(call)) != 2:
+        if len(self._operands(call)) != self._count:
             return "it is called with named operands"
         return super().refusal(call)
 
@@ -54,9 +62,32 @@ class ArithmeticRule(Rule):
         places = self._places(call)
         flows = [inputs[place] for place in places.values()]
         flow = joined(flows, [call.in_shapes[place] for place in places.values()], book)
-        for operand in set(range(2)) - set(places):
-            self._held(np.shape(self._operands(call)[operand]), flow, book)
+        if any(np.ndim(given) > len(flow) + 1 for given in self._given(call).values()):
+            raise Wall("it meets a constant of more axes")
         return Sent((flow,))
+
+    def instead(self, call: Call, after: After) -> Any:
+        given = {
+            operand: self._left(np.asarray(value), after)
+            for operand, value in self._given(call).items()
+            if np.ndim(value)
+        }
+
+        def called(*operands: Any) -> Any:
+            return call.layer(*(given.get(place, one) for place, one in enumerate(operands)))
+
+        return called if given else None
+
+    @staticmethod
+    def _left(constant: Array, after: After) -> Array:
+        kept = [
+            next((keep for keep in axes if keep is not None), None)
+            for axes in zip(*after.kept, strict=True)
+        ]
+        for back, keep in enumerate(reversed(kept), start=1):
+            if keep is not None and back <= constant.ndim and constant.shape[-back] > 1:
+                constant = np.take(constant, keep, axis=-back)
+        return constant
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         places = self._places(call)
@@ -73,6 +104,11 @@ class ArithmeticRule(Rule):
     def _operands(call: Call) -> tuple[Any, ...]:
         return call.args
 
+    def _given(self, call: Call) -> dict[int, Any]:
+        """The operands that are constants."""
+        places = self._places(call)
+        return {n: one for n, one in enumerate(self._operands(call)) if n not in places}
+
     def _places(self, call: Call) -> dict[int, int]:
         """Which operand is which input."""
         order = {id(tensor): place for place, tensor in enumerate(call.inputs)}
@@ -82,11 +118,16 @@ class ArithmeticRule(Rule):
             if id(given) in order
         }
 
-    @staticmethod
-    def _held(shape: Sequence[int], flow: Flow, book: Book) -> None:
-        for back, length in enumerate(reversed(shape), start=1):
-            for ids in flow[-back] if length > 1 and back <= len(flow) else ():
-                book.fix(ids, "it meets a constant with one number a channel")
+
+def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A comparison whose outcome is unknown where a side is."""
+    return lambda one, other: np.where(np.isnan(one + other), np.nan, compare(one, other))
+
+
+def _where(condition: Any, one: Any, other: Any) -> Any:
+    """Known where the condition is, or where it does not matter."""
+    chosen = np.where(condition != 0, one, other)
+    return np.where(np.isnan(condition) & (one != other), np.nan, chosen)
 
 
 def _numbers(given: Any, rank: int) -> Values:
@@ -126,7 +167,7 @@ class ReductionRule(Rule):
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         # Along an axis whose length is not spelled out here, only an average knows its value.
-        if self._exact:
+        if self._exact or self._reduce is np.prod:
             return unknown(len(call.out_shapes[0]))
         return np.asarray(
             self._reduce(values[0], axis=self._axes(call), keepdims=call.layer.keepdims)
@@ -145,18 +186,34 @@ class ReductionRule(Rule):
 
 class MatmulRule(Rule):
     """The last axis of the first meets the one before the last of the second; the axes before
-    them meet each other."""
+    them meet each other. The second may be a constant matrix, which loses rows."""
 
     many = True
 
+    def refusal(self, call: Call) -> str | None:
+        by_matrix = len(call.inputs) == 1 and call.args[0] is call.inputs[0]
+        if len(call.inputs) != 2 and not (by_matrix and np.ndim(call.args[1]) == 2):
+            return "it multiplies from the left by a constant"
+        return super().refusal(call)
+
+    def instead(self, call: Call, after: After) -> Any:
+        keep = after.kept[0][-1]
+        if len(call.inputs) == 2 or keep is None:
+            return None
+        matrix = np.asarray(call.args[1])[keep]
+        return lambda x, _: call.layer(x, matrix)
+
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        reason = f"{call.layer.name} multiplies channels without weights"
+        if len(inputs) == 1:
+            demands = [Demand(ids, ((0, -1),), reason) for ids in inputs[0][-1]]
+            return Sent(((*inputs[0][:-1], ()),), (), tuple(demands))
         one, other = inputs
         shapes = call.in_shapes
         rank = len(shapes[0])
         if rank != len(shapes[1]) or rank < 2:
             raise Wall("it multiplies tensors of different ranks")
         between = joined_axis((one[-1], other[-2]), (shapes[0][-1], shapes[1][-2]), book)
-        reason = f"{call.layer.name} multiplies channels without weights"
         demands = [Demand(ids, ((0, -1), (1, -2)), reason) for ids in between]
         before = tuple(
             joined_axis((one[axis], other[axis]), (shapes[0][axis], shapes[1][axis]), book)
@@ -172,7 +229,8 @@ _UNARY = {
     numeric: (
         "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Log", "Log1p", "Log2",
         "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Arcsinh", "Sign",
-        "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc",
+        "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Rsqrt", "Exp2", "Cbrt",
+        "LogicalNot", "Isfinite", "Isnan", "OnesLike", "ZerosLike", "NanToNum",
     ),
     nn: (
         "Relu", "Relu6", "Sigmoid", "SparseSigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid",
@@ -190,10 +248,20 @@ OPERATIONS: Mapping[type, Rule] = {
     numeric.Maximum: ArithmeticRule(np.maximum),
     numeric.Minimum: ArithmeticRule(np.minimum),
     numeric.Power: ArithmeticRule(np.power),
+    numeric.Greater: ArithmeticRule(_compared(np.greater)),
+    numeric.GreaterEqual: ArithmeticRule(_compared(np.greater_equal)),
+    numeric.Less: ArithmeticRule(_compared(np.less)),
+    numeric.LessEqual: ArithmeticRule(_compared(np.less_equal)),
+    numeric.Equal: ArithmeticRule(_compared(np.equal)),
+    numeric.NotEqual: ArithmeticRule(_compared(np.not_equal)),
+    numeric.Where: ArithmeticRule(_where, 3),
     numeric.Sum: ReductionRule(np.sum, exact=True),
     numeric.Mean: ReductionRule(np.mean, exact=False),
     numeric.Max: ReductionRule(np.max, exact=False),
     numeric.Min: ReductionRule(np.min, exact=False),
+    numeric.Prod: ReductionRule(np.prod, exact=False),
+    numeric.Var: ReductionRule(np.var, exact=False),
+    numeric.Std: ReductionRule(np.std, exact=False),
     numeric.Matmul: MatmulRule(),
     core.Cast: ElementwiseRule(),
     nn.Softmax: MixingRule(),

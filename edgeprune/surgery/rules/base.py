@@ -34,7 +34,8 @@ Weights = Mapping[str, Array]
 
 
 class Rule:
-    """The rule of a layer of one input that changes nothing about channels; families override."""
+    """The rule of a layer of one input whose channels come out where they went in; families
+    override."""
 
     many = False
     """Whether it takes several inputs or makes several outputs."""
@@ -66,8 +67,8 @@ class Rule:
     def constant(
         self, call: Call, weights: Weights, values: Sequence[Values]
     ) -> Values | tuple[Values, ...]:
-        """The constants of the output, or of each of several."""
-        return values[0]
+        """The constants of the output, or of each of several: unknown, unless a rule knows."""
+        return tuple(unknown(len(shape)) for shape in call.out_shapes)
 
     def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
         """The constants that ``part`` reads, one for each position of its axis."""
@@ -108,15 +109,9 @@ class Rule:
         """The config of the layer for the shapes that are left."""
         return config
 
-    def instead(self, call: Call, after: After, kept: Sequence[Sequence[Array | None]]) -> Any:
+    def instead(self, call: Call, after: After) -> Any:
         """What is called in place of an operation whose arguments hold lengths or positions;
-        ``None`` where the operation itself still fits.
-
-        Args:
-            call: as it was.
-            after: the shapes that are left.
-            kept: for each input and axis which positions stay, ``None`` for all.
-        """
+        ``None`` where the operation itself still fits."""
         return None
 
 
@@ -162,12 +157,3 @@ def multiplied(
         made += value[rows] @ (taken if reads < makes else taken.T)
     made[touched[np.isnan(value)].any(axis=0)] = np.nan
     return made
-
-
-class Opaque(Rule):
-    """What is followed, but whose outputs are known to nobody."""
-
-    def constant(
-        self, call: Call, weights: Weights, values: Sequence[Values]
-    ) -> Values | tuple[Values, ...]:
-        return tuple(unknown(len(shape)) for shape in call.out_shapes)

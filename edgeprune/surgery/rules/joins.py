@@ -48,9 +48,13 @@ class MergeRule(Rule):
         return super().refusal(call)
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        return Sent((joined(inputs, call.in_shapes, book),))
+        rank = len(call.out_shapes[0])
+        flows = [((),) * (rank - len(flow)) + flow for flow in inputs]
+        shapes = [(1,) * (rank - len(shape)) + shape for shape in call.in_shapes]
+        return Sent((joined(flows, shapes, book),))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        # Keras puts new axes behind the batch of what has fewer, as numpy does with no batch.
         made = functools.reduce(self._combine, values)
         return made / len(values) if self._mean else made
 

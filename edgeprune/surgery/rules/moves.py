@@ -15,17 +15,15 @@ from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import After, Array, Book, Flow, Ids, Sent, Values, Wall, joined
-from edgeprune.surgery.rules.base import Opaque, Rule, Weights
+from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.rules.joins import ConcatenateRule
 from edgeprune.surgery.rules.shapes import ReshapeRule, renewed
-
-Kept = Sequence[Sequence[Array | None]]
 
 
 class ReshapeOperation(ReshapeRule):
     """``keras.ops.reshape``."""
 
-    def instead(self, call: Call, after: After, kept: Kept) -> Callable[..., Any]:
+    def instead(self, call: Call, after: After) -> Callable[..., Any]:
         given = call.layer.newshape
         given = [given] if isinstance(given, int) else list(given)
         target = renewed(given, (None, *after.outputs[0]))
@@ -88,7 +86,10 @@ class SqueezeOperation(Rule):
         if call.layer.axis is None:
             return tuple(axis for axis, length in enumerate(shape) if length == 1)
         rank = len(shape) + 1
-        return tuple(int(axis) % rank - 1 for axis in np.atleast_1d(call.layer.axis))
+        axes = tuple(int(axis) % rank for axis in np.atleast_1d(call.layer.axis))
+        if 0 in axes:
+            raise Wall("it moves the batch")
+        return tuple(axis - 1 for axis in axes)
 
 
 class SplitOperation(Rule):
@@ -116,7 +117,7 @@ class SplitOperation(Rule):
         ends = np.cumsum([shape[axis] or 0 for shape in call.out_shapes])[:-1]
         return tuple(np.split(value, ends, axis))
 
-    def instead(self, call: Call, after: After, kept: Kept) -> Callable[..., Any]:
+    def instead(self, call: Call, after: After) -> Callable[..., Any]:
         axis = self._axis(call)
         ends = np.cumsum([shape[axis] or 0 for shape in after.outputs])[:-1].tolist()
         return lambda x: keras.ops.split(x, ends, axis + 1)
@@ -129,7 +130,7 @@ class SplitOperation(Rule):
         return axis - 1
 
 
-class StackOperation(Opaque):
+class StackOperation(Rule):
     """``keras.ops.stack``: what meets at a position is one channel."""
 
     many = True
@@ -143,7 +144,7 @@ class StackOperation(Opaque):
         return Sent((tuple(flow),))
 
 
-class SliceOperation(Opaque):
+class SliceOperation(Rule):
     """``x[:, 2:5]``: the lanes are sliced alike; a channel that is picked by number stays."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
@@ -163,7 +164,7 @@ class SliceOperation(Opaque):
                 book.fix(ids[key : key + 1 or None], f"{call.layer.name} picks it by number")
         return Sent((tuple(flow),))
 
-    def instead(self, call: Call, after: After, kept: Kept) -> Callable[..., Any]:
+    def instead(self, call: Call, after: After) -> Callable[..., Any]:
         keys: list[Any] = []
         moves: list[tuple[int, list[int]]] = []
         axis = -1
@@ -171,7 +172,7 @@ class SliceOperation(Opaque):
             if key is None:
                 keys.append(key)
                 continue
-            stay = kept[0][axis] if axis >= 0 else None
+            stay = after.kept[0][axis] if axis >= 0 else None
             keys.append(key if stay is None else _renumbered(key, stay, call.in_shapes[0][axis]))
             axis += 1
         chosen = tuple(slice(None) if isinstance(key, list) else key for key in keys)

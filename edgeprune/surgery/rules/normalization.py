@@ -1,15 +1,18 @@
-"""BatchNormalization; Normalization and Rescaling of inputs."""
+"""BatchNormalization, Normalization and Rescaling."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
+    After,
     Book,
     Flow,
+    Ids,
     Sent,
     Values,
     held,
@@ -52,26 +55,52 @@ class BatchNormRule(Rule):
 
 
 class RescalingRule(Rule):
-    """One scale and one offset for all; with one a channel, the width stays."""
+    """One scale and one offset for all, or in its config one a channel (of the last axis)."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
-            held(inputs[0], f"{call.layer.name} holds one scale a channel in its config", book)
+        if max(np.ndim(call.layer.scale), np.ndim(call.layer.offset)) > 1:
+            held(inputs[0], f"{call.layer.name} holds scales of several axes", book)
         return Sent((inputs[0],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
-            return np.full_like(values[0], np.nan)
+            return np.asarray(values[0] * call.layer.scale + call.layer.offset)
         # Keras rounds both numbers to its own float before it computes.
         return applied(call.layer.call, values[0])
 
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        return _left(config, ("scale", "offset"), after.kept[0][-1])
+
 
 class NormalizationRule(Rule):
-    """Statistics of the data, meant for inputs: the width stays."""
+    """Mean and variance of the data, as weights or in its config: they follow their channel."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        held(inputs[0], f"{call.layer.name} holds statistics of the data", book)
-        return Sent((inputs[0],))
+        kept = self._axes(call)
+        given = call.layer.input_mean
+        if len(kept) > 1 or np.ndim(given) > 1:
+            held(inputs[0], f"{call.layer.name} holds statistics over several axes", book)
+            return Sent((inputs[0],))
+        parts = []
+        for axis in kept if given is None else ():
+            parts += weighed("mean", 0, inputs[0][axis], "follows")
+            parts += weighed("variance", 0, inputs[0][axis], "follows")
+        return Sent((inputs[0],), tuple(parts))
 
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        return np.full_like(values[0], np.nan)
+    def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
+        (axis, *_) = self._axes(call) or (0,)
+        return _left(config, ("mean", "variance"), after.kept[0][axis])
+
+    @staticmethod
+    def _axes(call: Call) -> list[int]:
+        """The axes with statistics of their own, without the batch."""
+        return [axis - 1 for axis in call.layer._keep_axis]
+
+
+def _left(config: Mapping[str, Any], names: Sequence[str], keep: Ids | None) -> Mapping[str, Any]:
+    """A config whose lists of one number a channel have those that stay."""
+    found = dict(config)
+    for name in names:
+        if keep is not None and np.ndim(config[name]) == 1:
+            found[name] = np.asarray(config[name])[keep].tolist()
+    return found

@@ -29,6 +29,9 @@ from edgeprune.surgery.rules.shapes import alike
 class PassRule(Rule):
     """Nothing happens at inference: dropout, noise."""
 
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return values[0]
+
 
 class ActivationRule(Rule):
     """``Activation``: the function decides."""
