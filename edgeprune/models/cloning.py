@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras.src.layers.preprocessing.index_lookup import IndexLookup
 from keras.src.models.functional import Functional
 from keras.src.saving.serialization_lib import SafeModeScope
 
@@ -188,10 +190,30 @@ class _Builder:
         order = iter([call for call in calls(graph) if call.inputs])
 
         def called(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            function = self._instead.get(id(next(order).outputs[0]), layer)
-            return function(*args, **kwargs)
+            function = self._instead.get(id(next(order).outputs[0]))
+            if function is None:
+                return layer(*args, **kwargs)
+            made = function(*args, **kwargs)
+            _name_after(layer, made, (args, kwargs))
+            return made
 
         return called
+
+
+def _name_after(operation: Any, made: Any, given: Any) -> None:
+    """Operations called in place of another have its name, where Keras would number them by what
+    the process made before."""
+    known = {id(tensor) for tensor in keras.tree.flatten(given)}
+    waiting = [tensor for tensor in keras.tree.flatten(made) if id(tensor) not in known]
+    named = [operation]
+    while waiting:
+        tensor = waiting.pop(0)
+        made_by = tensor._keras_history.operation
+        if id(tensor) in known or any(made_by is one for one in named):
+            continue
+        made_by.name = operation.name if len(named) == 1 else f"{operation.name}_{len(named) - 1}"
+        named.append(made_by)
+        waiting += made_by._inbound_nodes[-1].input_tensors
 
 
 def _is_graph(layer: Any) -> bool:
@@ -285,21 +307,39 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array], *, fewer: boo
                 f"the rebuild, its value {np.shape(value)}; {_ADVICE}"
             )
         variable.assign(value)
-    for layer in named_layers(new).values():
+        if name in old_weights and variable.trainable != old_weights[name].trainable:
+            variable.trainable = old_weights[name].trainable
+    old = named_layers(model)
+    for name, layer in named_layers(new).items():
         # Normalization computes with tensors that it derives from its weights.
         if isinstance(layer, keras.layers.Normalization) and layer.built:
             layer.finalize_state()
+        if type(old.get(name)) is type(layer):
+            _set_beside(old[name], layer)
+
+
+def _set_beside(old: Any, new: Any) -> None:
+    """What a layer keeps beside its weights: where its random numbers stand, and vocabularies."""
+    for place in ("seed_generator", "generator"):
+        one, other = getattr(old, place, None), getattr(new, place, None)
+        if isinstance(one, keras.random.SeedGenerator) and other is not None:
+            other.state.assign(one.state)
+    if isinstance(old, IndexLookup) and old.input_vocabulary is None and old.vocabulary_size():
+        if old.output_mode == "tf_idf":
+            store: dict[str, Any] = {}
+            old.save_own_variables(store)
+            new.load_own_variables(store)
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
 
 
 def _compile_like(model: Any, new: Any) -> None:
     if not getattr(model, "compiled", False) or not hasattr(model, "_compile_config"):
         return
-    # The optimiser as it is now: its learning rate may have been set after compile. Keras wraps it
-    # again for mixed precision, and an .h5 being written takes it out of the config.
-    optimizer = model.optimizer
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    config = {**model._compile_config.config, "optimizer": optimizer}
+    # The optimiser as it is now: its learning rate may have been set after compile, and an .h5
+    # being written takes it out of the config. One that scales the loss is not wrapped again.
+    config = {**model._compile_config.config, "optimizer": model.optimizer}
     new.compile(**{key: _fresh(value) for key, value in config.items()})
     if model.optimizer is not None and model.optimizer.built:
         # As Keras does after a load; saved without its slots, an optimiser warns when loaded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -53,7 +54,10 @@ class _Carrier:
         self._rescale()
 
         def edit(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-            return _edited(*self._configs[name], config) if name in self._configs else config
+            if name not in self._configs:
+                return config
+            step, after, biased = self._configs[name]
+            return _edited(step, after, biased, self._initial(step, config))
 
         shapes = {
             tensor: self._shapes[number]
@@ -61,6 +65,19 @@ class _Carrier:
             if number in self._shapes
         }
         return rebuilt(model, self._values, edit, self._calls, shapes, self._decision.passed)
+
+    def _initial(self, step: Step, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A config whose initialisers hold no more than is left, where they hold a whole weight."""
+        found = dict(config)
+        for key, initializer in config.items():
+            weight = step.weights.get(key.removesuffix("_initializer"), "")
+            held = _array_in(initializer) if key.endswith("_initializer") else None
+            if held is None or held.shape != self._decision.shape(weight):
+                continue
+            for (name, axis), keep in self.places.items():
+                held = np.take(held, keep, axis=axis) if name == weight else held
+            found[key] = keras.initializers.serialize(keras.initializers.Constant(held))
+        return found
 
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call
@@ -183,6 +200,14 @@ class _Carrier:
 
     def _leaves(self, ids: Ids) -> Array:
         return (ids >= 0) & self._decision.gone[np.maximum(ids, 0)]
+
+
+def _array_in(initializer: Any) -> Array | None:
+    """The array of a serialised ``Constant``; ``None`` for any other initialiser or number."""
+    if not isinstance(initializer, dict) or initializer.get("class_name") != "Constant":
+        return None
+    value = keras.initializers.deserialize(initializer).value
+    return np.asarray(value) if np.ndim(value) else None
 
 
 def _edited(step: Step, after: After, biased: bool, config: Mapping[str, Any]) -> Mapping[str, Any]:

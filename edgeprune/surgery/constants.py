@@ -56,15 +56,18 @@ def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def met(
+def arrived(
     demand: Demand, step: Step, values: Constants, weights: Mapping[str, Array]
-) -> npt.NDArray[np.bool_]:
-    """At which positions of a demand an exact zero arrives."""
+) -> list[Values]:
+    """What arrives at each source of a demand, one for each position (or comes out, where a source
+    is counted behind the inputs)."""
     assert step.rule is not None
-    inputs = [values[number] for number in step.node.inputs]
-    arrived = [
-        source == 0
-        for source in step.rule.arrived(step.node.call, own(step, weights), inputs, demand)
-    ]
-    combined = np.logical_and.reduce(arrived) if demand.every else np.logical_or.reduce(arrived)
+    tensors = [values[number] for number in (*step.node.inputs, *step.node.outputs)]
+    return list(step.rule.arrived(step.node.call, own(step, weights), tensors, demand))
+
+
+def met(demand: Demand, sources: Sequence[Values]) -> npt.NDArray[np.bool_]:
+    """At which positions of a demand an exact zero arrives."""
+    zero = [source == 0 for source in sources]
+    combined = np.logical_and.reduce(zero) if demand.every else np.logical_or.reduce(zero)
     return np.asarray(combined, bool)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edgeprune.graphs import UNEVEN, evened
 from edgeprune.surgery.blocks import has_pattern, packed
 from edgeprune.surgery.booking import Origin, origins_in
-from edgeprune.surgery.constants import Constants, constants, met, own
+from edgeprune.surgery.constants import Constants, arrived, constants, met, own
 from edgeprune.surgery.costing import EMPTY, MORE_STAY
 from edgeprune.surgery.flows import Ids, Part, Values
 from edgeprune.surgery.grouped import Spread, gathered_shape
@@ -291,7 +291,11 @@ class Decision:
     def _demanded(self) -> None:
         for step in self.trace.steps:
             for demand in step.demands:
-                self._revive(demand.ids[~met(demand, step, self.values, self.weights)])
+                sources = arrived(demand, step, self.values, self.weights)
+                constant = np.logical_and.reduce([np.isfinite(source) for source in sources])
+                needed = ~met(demand, sources)
+                self._tell(demand.ids[needed & constant], demand.reason)
+                self._revive(demand.ids[needed])
 
     def _spread(self) -> None:
         """From what lives to what it reads, until nothing new comes to life."""

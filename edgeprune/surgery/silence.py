@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.surgery.booking import Origin
-from edgeprune.surgery.constants import constants, met
+from edgeprune.surgery.constants import arrived, constants, met
 from edgeprune.surgery.flows import Part
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def unmet(
         values = constants(steps[: last + 1], weights)
         for place, step in enumerate(steps[: last + 1]):
             for number, demand in enumerate(step.demands):
-                if (silent[demand.ids] & ~met(demand, step, values, weights)).any():
+                if (
+                    silent[demand.ids] & ~met(demand, arrived(demand, step, values, weights))
+                ).any():
                     found[place, number] = None
     return sorted(found)
 

@@ -144,6 +144,20 @@ def runs_of(steps: Sequence[Step]) -> dict[str, int]:
     return {name: count for step in steps for name, count in step.runs.items()}
 
 
+def _judged(layer: Any, node: Node, flows: Sequence[Flow]) -> list[Demand]:
+    """What a layer's activity regulariser sees: only a zero may leave without a change of loss."""
+    if getattr(layer, "activity_regularizer", None) is None:
+        return []
+    return [
+        Demand(
+            ids, ((len(node.inputs) + place, axis),), f"{layer.name} adds its output to the loss"
+        )
+        for place, flow in enumerate(flows)
+        for axis, lanes in enumerate(flow)
+        for ids in lanes
+    ]
+
+
 class _Tracer:
     """Sends the numbers; holds what lies on every tensor."""
 
@@ -184,7 +198,8 @@ class _Tracer:
                     f"{part.weight!r}; the layer has {', '.join(sorted(weights)) or 'none'}"
                 )
         self._share(sent, weights)
-        self._done(Step(node, name, rule, sent.outputs, sent.parts, sent.demands, weights))
+        demands = (*sent.demands, *_judged(layer, node, sent.outputs))
+        self._done(Step(node, name, rule, sent.outputs, sent.parts, demands, weights))
 
     def _done(self, step: Step) -> None:
         self.steps.append(step)

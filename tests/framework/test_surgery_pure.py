@@ -12,7 +12,7 @@ import pytest
 
 from edgeprune.models import load_model, named_layers, named_weights, save_model, values_digest
 from edgeprune.plans import Plan
-from edgeprune.surgery import cut, strip, trace, zero
+from edgeprune.surgery import cut, strip, strip_with_report, trace, zero
 
 L = keras.layers
 SIZES = {"units", "filters", "build_config", "name"}
@@ -101,3 +101,118 @@ def test_moving_statistics_follow_their_channels(plan: Plan) -> None:
     small = strip(zero(model, plan))
     for name in ("moving_mean", "moving_variance"):
         np.testing.assert_array_equal(named_weights(small)[f"norm/{name}"], [2, 3, 4, 6])
+
+
+def test_random_numbers_go_on_and_single_weights_stay_untrained(plan: Plan) -> None:
+    model = settled()
+    model.get_layer("norm").trainable = True
+    model.get_layer("norm").gamma.trainable = False
+    keras.utils.set_random_seed(0)
+    for _ in range(3):
+        model(np.ones((1, 8, 8, 3), "float32"), training=True)
+    state = np.array(model.get_layer("drop").seed_generator.state)
+    small = cut(model, plan)
+    assert state[1] == 3
+    np.testing.assert_array_equal(small.get_layer("drop").seed_generator.state, state)
+    assert [w.path for w in small.trainable_variables] == [
+        w.path for w in model.trainable_variables
+    ]
+
+
+def test_a_loss_stays_scaled_under_another_policy() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        i = keras.Input((4,))
+        model = keras.Model(i, L.Dense(2, dtype="float32")(L.Dense(6, name="a")(i)))
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+    finally:
+        keras.config.set_dtype_policy(before)
+    small = cut(model, Plan.cut(trace(model), {"a": [1]}))
+    for one in (model, small):
+        assert isinstance(one.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert float(one.optimizer.inner_optimizer.learning_rate) == pytest.approx(0.02)
+    small.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+
+
+def test_an_array_in_an_initialiser_is_cut_with_its_weight(tmp_path: Path) -> None:
+    """Word vectors that a table was started from."""
+    table = np.random.default_rng(0).normal(size=(20, 8)).astype("float32")
+    constant = keras.initializers.Constant
+    i = keras.Input((5,), dtype="int32")
+    x = L.Embedding(20, 8, embeddings_initializer=constant(table), name="words")(i)
+    x = L.Dense(4, bias_initializer=constant(0.5), name="a")(L.GlobalAveragePooling1D()(x))
+    model = keras.Model(i, L.Dense(2)(x))
+    small = cut(model, Plan.cut(trace(model), {"words": [1, 2], "a": [0]}))
+    save_model(small, tmp_path / "small.keras")
+    for one in (small, load_model(tmp_path / "small.keras")):
+        words = one.get_layer("words")
+        wanted = np.delete(table, [1, 2], axis=1)
+        np.testing.assert_array_equal(words.embeddings, wanted)
+        np.testing.assert_array_equal(words.embeddings_initializer.value, wanted)
+        assert one.get_layer("a").bias_initializer.value == 0.5
+
+
+@pytest.mark.parametrize("kind", ["text", "words", "numbers", "weighed"])
+def test_vocabularies_are_carried_over(kind: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    x: Any
+    if kind == "text":
+        layer = L.TextVectorization(output_sequence_length=5, name="look")
+        layer.adapt(["a b c d", "e f a"])
+        i, x = keras.Input((1,), dtype="string"), tf.constant([["a b"], ["z e"]])
+    elif kind == "numbers":
+        layer = L.IntegerLookup(name="look")
+        layer.adapt([5, 6, 7, 7])
+        i, x = keras.Input((3,), dtype="int64"), np.array([[5, 6, 9]])
+    else:
+        mode = "tf_idf" if kind == "weighed" else "int"
+        layer = L.StringLookup(name="look", output_mode=mode)
+        layer.adapt([["a", "b"], ["b", "c"]])
+        i, x = keras.Input((3,), dtype="string"), tf.constant([["a", "b", "z"]])
+    found = layer(i)
+    if kind == "weighed":
+        y = L.Dense(6, activation="relu", name="words")(found)
+    else:
+        y = L.GlobalAveragePooling1D()(L.Embedding(20, 6, name="words")(found))
+    model = keras.Model(i, L.Dense(2)(y))
+    silent = zero(model, Plan.cut(trace(model), {"words": [0, 3]}))
+    small = strip(silent)
+    np.testing.assert_allclose(small(x), silent(x), atol=1e-6)
+    save_model(small, tmp_path / "small.keras")
+    np.testing.assert_allclose(load_model(tmp_path / "small.keras")(x), silent(x), atol=1e-6)
+
+
+def test_what_a_layer_adds_to_the_loss_stays() -> None:
+    """A constant counts in an activity regulariser; a zero does not."""
+    i = keras.Input((4,))
+    x = L.Dense(6, activation="relu", activity_regularizer="l2", name="judged")(i)
+    x = L.Dense(5, activation="sigmoid", name="half")(x)
+    x = L.ActivityRegularization(l1=0.1)(x)
+    model = keras.Model(i, L.Dense(2, name="out")(x))
+    graph = trace(model)
+    assert graph["judged"].fixed is None  # zero arrives
+    assert "adds its output to the loss" in (graph["half"].fixed or "")
+    kernel, bias = model.get_layer("judged").get_weights()
+    kernel[:, :3] = 0
+    bias[:3] = 0, 0.7, -1
+    model.get_layer("judged").set_weights([kernel, bias])
+    data = np.random.default_rng(0).normal(size=(9, 4)).astype("float32")
+    small, report = strip_with_report(model)
+    model(data), small(data)
+    assert small.get_layer("judged").units == 4  # 0 and 2 are zero behind relu
+    np.testing.assert_allclose(small.losses, model.losses, rtol=1e-6)
+    assert ("judged", (1,)) in {(kept.layer, kept.channels) for kept in report.kept}
+
+
+def test_a_cut_is_a_strip_of_zeros_to_the_last_name() -> None:
+    i = keras.Input((6, 6, 3))
+    a = L.Conv2D(9, 3, padding="same", name="a")(i)
+    x = L.Concatenate()([L.Conv2D(4, 1, name="c")(a[..., :4]), a[..., 4:], a[..., ::2]])
+    x = keras.ops.reshape(x, (-1, 36 * x.shape[-1]))
+    model = keras.Model(i, L.Dense(3, name="head")(x))
+    plan = Plan.cut(trace(model), {"a": [1, 5]})
+    one, other, third = strip(zero(model, plan)), cut(model, plan), strip(zero(model, plan))
+    assert values_digest(one) == values_digest(other) == values_digest(third)
+    assert values_digest(strip(one)) == values_digest(one)
