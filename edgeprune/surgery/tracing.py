@@ -89,7 +89,8 @@ def trace(model: Any, *, inexact: bool = False) -> Graph:
             means over channels), and mark them: to cut them changes the outputs.
 
     Raises:
-        ModelError: a Sequential that was never built, or an input whose number of channels is open.
+        ModelError: a Sequential that was never built, an input whose number of channels is open,
+            a layer that is quantised or has LoRA enabled.
     """
     return graph_of(model, traced(model), inexact=inexact)
 
@@ -111,6 +112,7 @@ def traced(model: Any) -> Trace:
             f"model {model.name!r} has no shapes yet; start it with keras.Input or build it"
         )
     layers = named_layers(model)
+    _check_layers(model, layers)
     tracer = _Tracer(model, layers)
     walk = walked(layers.values())
     _check_inputs(model, walk.nodes)
@@ -119,6 +121,19 @@ def traced(model: Any) -> Trace:
     for number in walk.outputs:
         tracer.fix(tracer.flows[number], "model output", last=True)
     return replace(tracer.finished(), entries=walk.entries, outputs=walk.outputs)
+
+
+def _check_layers(model: Any, layers: Mapping[str, Any]) -> None:
+    """What a quantised layer or one with LoRA holds is no weight that could be sliced."""
+    for name, layer in layers.items():
+        quantized = getattr(layer, "quantization_mode", None)
+        if quantized or getattr(layer, "lora_enabled", False):
+            what = f"quantised ({quantized})" if quantized else "LoRA enabled"
+            then = "quantise" if quantized else "enable LoRA on"
+            raise ModelError(
+                f"model {model.name!r}: layer {name!r} is {what}; cut the float model, and {then} "
+                "what is left of it"
+            )
 
 
 def _check_inputs(model: Any, nodes: Sequence[Node]) -> None:

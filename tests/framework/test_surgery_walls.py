@@ -22,7 +22,7 @@ from edgeprune.models import (
     values_digest,
 )
 from edgeprune.plans import Cut, Mask, Plan
-from edgeprune.surgery import Kept, StripReport, strip, strip_with_report, trace, zero
+from edgeprune.surgery import Kept, StripReport, cut, strip, strip_with_report, trace, zero
 
 L = keras.layers
 
@@ -333,3 +333,18 @@ def test_an_output_keeps_its_name() -> None:
     assert small.output_names == ["join", "norm"]
     y = {"join": np.ones((8, 4)), "norm": np.ones((8, 3))}
     small.fit(np.ones((8, 4)), y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("int8", r"quantised \(int8\)"), ("lora", "LoRA enabled")]
+)
+def test_quantised_layers_and_lora_are_refused(how: str, said: str) -> None:
+    model = keras.Sequential(
+        [keras.Input((4,)), L.Dense(8, name="a"), L.Dense(6, name="b"), L.Dense(2, name="c")]
+    )
+    layer = model.get_layer("b")
+    layer.enable_lora(2) if how == "lora" else layer.quantize(how)
+    plan = Plan(architecture_digest(model), (Cut("a", np.array([1], np.int32)),))
+    for verb in (trace, strip, lambda model: cut(model, plan), lambda model: zero(model, plan)):
+        with pytest.raises(ModelError, match=f"layer 'b' is {said}; cut the float model"):
+            verb(model)

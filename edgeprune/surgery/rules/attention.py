@@ -33,7 +33,6 @@ from edgeprune.surgery.rules.attending import masked, passed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 from edgeprune.surgery.rules.einsum import contracted, misplaced, nowhere
 
-_SUBLAYERS = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
 _SCORES = "attention scores read it, and no exact zero arrives"
 
 
@@ -70,10 +69,6 @@ class MultiHeadAttentionRule(Rule):
     def refusal(self, call: Call) -> str | None:
         if call.settings.get("return_attention_scores"):
             return "it returns its attention scores"
-        for name in _SUBLAYERS:
-            inner = getattr(call.layer, name, None)
-            if getattr(inner, "quantization_mode", None) or getattr(inner, "lora_enabled", False):
-                return "it is quantised or has LoRA enabled"
         axes = getattr(call.layer, "_attention_axes", None)
         if axes is not None and len(axes) != len(call.in_shapes[0]) - 1:
             return "it attends over some of its axes only"

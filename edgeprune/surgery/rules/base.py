@@ -42,14 +42,11 @@ class Rule:
 
     def refusal(self, call: Call) -> str | None:
         """Why this call cannot be followed; ``None`` where it can."""
-        layer = call.layer
         if not self.many and (len(call.inputs) != 1 or len(call.outputs) != 1):
             return "it has several inputs or outputs"
         settings = {key for key, value in call.settings.items() if key != "training" or value}
         if settings - self.takes():
             return f"it is called with {', '.join(sorted(settings))}"
-        if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
-            return "it is quantised or has LoRA enabled"
         return None if all(call.in_shapes) else "its input has no axis"
 
     def takes(self) -> frozenset[str]:
