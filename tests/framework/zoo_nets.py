@@ -244,6 +244,19 @@ def constants() -> Any:
     return keras.Model(i, L.Dense(3, name="head")(ops.matmul(x, turn)))
 
 
+def picked() -> Any:
+    """Positions of the channels' axis turned, chosen, doubled and padded; axes in another order."""
+    i = keras.Input((5, 3))
+    x = L.Dense(6, activation="tanh", name="a")(i)
+    x = ops.flip(ops.roll(x, 2, axis=-1), axis=2)
+    x = ops.take(x, [0, 2, 4, 1, 3, 5, 2], axis=-1)
+    x = ops.repeat(x, 2, axis=-1)
+    x = ops.moveaxis(ops.swapaxes(x, 1, 2), 2, 1)
+    x = ops.pad(x, [[0, 0], [0, 0], [1, 2]])
+    x = L.Dense(4, name="b")(ops.flip(x, axis=1))
+    return keras.Model(i, L.Dense(2, name="head")(L.GlobalAveragePooling1D()(x)))
+
+
 def several() -> Any:
     """A nested model of two inputs, given as a list, and one of names, both called twice."""
     one, other = keras.Input((5,)), keras.Input((4,))
@@ -419,6 +432,11 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
             "last/kernel:0",
         ),
         "last": _group(4, "last/kernel:1 last/bias:0"),
+        "head": OUT,
+    },
+    picked: {
+        "a": _group(6, "a/kernel:1 a/bias:0 b/kernel:0"),
+        "b": _group(4, "b/kernel:1 b/bias:0 head/kernel:0"),
         "head": OUT,
     },
     several: {

@@ -24,6 +24,7 @@ from edgeprune.surgery.rules.dense import DenseRule, EmbeddingRule
 from edgeprune.surgery.rules.distributed import DISTRIBUTED
 from edgeprune.surgery.rules.dots import AdditiveAttentionRule, AttentionRule, DotRule
 from edgeprune.surgery.rules.einsum import EinsumDenseRule
+from edgeprune.surgery.rules.gathers import GATHERS
 from edgeprune.surgery.rules.joins import MERGES
 from edgeprune.surgery.rules.layer_norms import (
     GroupNormRule,
@@ -110,6 +111,7 @@ RULES: Mapping[type, Rule] = {
     **DISTRIBUTED,
     **OPERATIONS,
     **MOVES,
+    **GATHERS,
 }  # fmt: skip
 """By exact class: a subclass may do anything, so it is a wall."""
 

@@ -39,8 +39,7 @@ class TransposeOperation(Rule):
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         return np.transpose(values[0], self._axes(call))
 
-    @staticmethod
-    def _axes(call: Call) -> list[int]:
+    def _axes(self, call: Call) -> list[int]:
         rank = len(call.in_shapes[0])
         given = call.layer.axes
         axes = [axis % (rank + 1) for axis in (given or range(rank, -1, -1))]

@@ -1,0 +1,142 @@
+"""Keras operations used as layers that pick or turn positions of an axis: flip, roll, take, repeat,
+pad; and those that change the order of axes.
+
+Lanes go through the same choice of positions. Where channels leave, ``take`` with the positions
+that are left is called in place of the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras.src.ops import numpy as numeric
+
+from edgeprune.models.calls import Call
+from edgeprune.surgery.flows import NOWHERE, After, Book, Flow, Sent, Values, Wall
+from edgeprune.surgery.rules.base import Rule, Weights
+from edgeprune.surgery.rules.moves import TransposeOperation
+
+Positions = npt.NDArray[np.int64]
+
+
+class GatherRule(Rule):
+    """One axis of the output is made of positions of the input's.
+
+    Args:
+        positions: of a call and the positions of the input axis, those of the output axis.
+    """
+
+    def __init__(self, positions: Callable[[Call, Positions], Positions]) -> None:
+        self._positions = positions
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        axis = self._axis(call)
+        length = call.in_shapes[0][axis]
+        flow = list(inputs[0])
+        if flow[axis]:
+            if length is None:
+                raise Wall("it picks from an axis whose length is free")
+            picked = self._positions(call, np.arange(length))
+            flow[axis] = tuple(ids[picked] for ids in flow[axis])
+        return Sent((tuple(flow),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        axis, value = self._axis(call), values[0]
+        if value.shape[axis] == 1:
+            return value
+        return np.take(value, self._positions(call, np.arange(value.shape[axis])), axis)
+
+    def instead(self, call: Call, after: After) -> Callable[..., Any] | None:
+        axis = self._axis(call)
+        keep = after.kept[0][axis]
+        length = call.in_shapes[0][axis]
+        if keep is None or length is None:
+            return None
+        new = {int(old): place for place, old in enumerate(keep)}
+        picked = self._positions(call, np.arange(length)).tolist()
+        left = [new[old] for old in picked if old in new]
+        return lambda x, *_, **__: keras.ops.take(x, left, axis=axis + 1)
+
+    @staticmethod
+    def _axis(call: Call) -> int:
+        if not isinstance(call.layer.axis, int):
+            raise Wall("it works on several axes at once")
+        axis = call.layer.axis % (len(call.in_shapes[0]) + 1)
+        if axis == 0:
+            raise Wall("it moves the batch")
+        return axis - 1
+
+
+def _rolled(call: Call, positions: Positions) -> Positions:
+    return np.roll(positions, call.layer.shift)
+
+
+def _repeated(call: Call, positions: Positions) -> Positions:
+    return np.repeat(positions, call.layer.repeats)
+
+
+def _taken(call: Call, positions: Positions) -> Positions:
+    given = call.args[1] if len(call.args) > 1 else call.settings.get("indices")
+    if given is None or isinstance(given, keras.KerasTensor) or np.ndim(given) != 1:
+        raise Wall("it picks by what is no list of positions")
+    return positions[np.asarray(given)]
+
+
+class TakeRule(GatherRule):
+    """``keras.ops.take``."""
+
+    def takes(self) -> frozenset[str]:
+        return frozenset({"indices"})
+
+
+class PadRule(Rule):
+    """``keras.ops.pad`` with a constant: what is padded holds no channel."""
+
+    def refusal(self, call: Call) -> str | None:
+        return "it repeats the border" if call.layer.mode != "constant" else super().refusal(call)
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        widths = [tuple(map(int, width)) for width in call.layer.pad_width]
+        rank = len(inputs[0]) + 1
+        widths = widths * rank if len(widths) == 1 else widths
+        if any(widths[0]):
+            raise Wall("it pads the batch")
+        return Sent(
+            (
+                tuple(
+                    tuple(np.pad(ids, width, constant_values=NOWHERE) for ids in lanes)
+                    for lanes, width in zip(inputs[0], widths[1:], strict=True)
+                ),
+            )
+        )
+
+
+class SwapRule(TransposeOperation):
+    """``keras.ops.swapaxes`` and ``keras.ops.moveaxis``."""
+
+    def __init__(self, turned: Callable[[Any, Any], Any]) -> None:
+        self._turned = turned
+
+    def _axes(self, call: Call) -> list[int]:
+        shape = tuple(range(2, len(call.in_shapes[0]) + 3))
+        # Lengths that all differ tell which axis went where.
+        axes = [length - 2 for length in self._turned(call.layer, np.empty(shape, bool)).shape]
+        if axes[0] != 0:
+            raise Wall("it moves the batch")
+        return [axis - 1 for axis in axes[1:]]
+
+
+GATHERS: Mapping[type, Rule] = {
+    numeric.Flip: GatherRule(lambda _, positions: positions[::-1]),
+    numeric.Roll: GatherRule(_rolled),
+    numeric.Repeat: GatherRule(_repeated),
+    numeric.Take: TakeRule(_taken),
+    numeric.Pad: PadRule(),
+    numeric.Swapaxes: SwapRule(lambda op, x: np.swapaxes(x, op.axis1, op.axis2)),
+    numeric.Moveaxis: SwapRule(lambda op, x: np.moveaxis(x, op.source, op.destination)),
+}
+"""By exact class."""
