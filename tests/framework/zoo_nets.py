@@ -257,6 +257,27 @@ def picked() -> Any:
     return keras.Model(i, L.Dense(2, name="head")(L.GlobalAveragePooling1D()(x)))
 
 
+def resized() -> Any:
+    """Pooling and resizing by layers and by operations; axes taken apart."""
+    i = keras.Input((8, 8, 2))
+    x = L.Resizing(6, 6)(L.Conv2D(5, 3, padding="same", activation="relu", name="a")(i))
+    x = ops.average_pool(ops.image.resize(ops.max_pool(x, 2), (4, 4)), 2)
+    one, two = ops.unstack(L.Conv2D(4, 1, name="b")(x), axis=1)
+    left, right = ops.array_split(ops.concatenate([one, two], axis=1), 2, axis=1)
+    x = L.Flatten()(L.Add()([left, ops.rsqrt(ops.square(right) + 1.0)]))
+    return keras.Model(i, L.Dense(3, name="head")(x))
+
+
+def masked() -> Any:
+    """Behind relu a zero stays zero and tells the mask nothing."""
+    i = keras.Input((6, 3))
+    x = L.Masking()(L.Dense(5, activation="relu", name="a")(i))
+    x = L.LSTM(4, name="lstm", return_sequences=True)(x)
+    mask = np.tril(np.ones((1, 6, 6), bool))
+    x = L.MultiHeadAttention(2, 3, name="mha")(x, x, attention_mask=mask)
+    return keras.Model(i, L.Dense(2, name="head")(L.GlobalMaxPooling1D()(x)))
+
+
 def several() -> Any:
     """A nested model of two inputs, given as a list, and one of names, both called twice."""
     one, other = keras.Input((5,)), keras.Input((4,))
@@ -432,6 +453,36 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
             "last/kernel:0",
         ),
         "last": _group(4, "last/kernel:1 last/bias:0"),
+        "head": OUT,
+    },
+    resized: {
+        "a": _group(5, "a/kernel:3 a/bias:0 b/kernel:2"),
+        "b": _group(4, "b/kernel:3 b/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    masked: {
+        "a": _group(5, "a/kernel:1 a/bias:0 lstm/cell/kernel:0"),
+        "lstm": _group(
+            4,
+            "lstm/cell/kernel:1 lstm/cell/recurrent_kernel:0 lstm/cell/recurrent_kernel:1 "
+            "lstm/cell/bias:0 mha/query_dense/kernel:0 mha/key_dense/kernel:0 "
+            "mha/value_dense/kernel:0",
+        ),
+        "mha": _group(4, "mha/output_dense/kernel:2 mha/output_dense/bias:0 head/kernel:0"),
+        "mha:1": _group(
+            2,
+            "mha/query_dense/kernel:1 mha/query_dense/bias:0 mha/key_dense/kernel:1 "
+            "mha/key_dense/bias:0 mha/value_dense/kernel:1 mha/value_dense/bias:0 "
+            "mha/output_dense/kernel:0",
+        ),
+        "mha:2": _group(
+            3,
+            "mha/query_dense/kernel:2 mha/query_dense/bias:1 mha/key_dense/kernel:2 "
+            "mha/key_dense/bias:1",
+        ),
+        "mha:3": _group(
+            3, "mha/value_dense/kernel:2 mha/value_dense/bias:1 mha/output_dense/kernel:1"
+        ),
         "head": OUT,
     },
     picked: {

@@ -42,6 +42,7 @@ from edgeprune.surgery.rules.pointwise import (
     ActivationRule,
     ElementwiseRule,
     LayerScaleRule,
+    MaskingRule,
     MixingRule,
     PassRule,
     PReLURule,
@@ -53,6 +54,7 @@ from edgeprune.surgery.rules.shapes import (
     PoolingRule,
     RepeatVectorRule,
     ReshapeRule,
+    ResizingRule,
     UpSamplingRule,
 )
 
@@ -60,7 +62,8 @@ _layers = keras.layers
 
 
 def _named(rule: Rule, *names: str) -> dict[type, Rule]:
-    return {getattr(_layers, name): rule for name in names}
+    # Older Keras 3 lacks some.
+    return {getattr(_layers, name): rule for name in names if hasattr(_layers, name)}
 
 
 RULES: Mapping[type, Rule] = {
@@ -98,7 +101,11 @@ RULES: Mapping[type, Rule] = {
         "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
         "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
         "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+        "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D",
+        "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D",
     ),
+    **_named(ResizingRule(), "Resizing"),
+    **_named(MaskingRule(), "Masking"),
     **_named(PaddingRule(), "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
     **_named(CroppingRule(), "Cropping1D", "Cropping2D", "Cropping3D"),
     **_named(UpSamplingRule(), "UpSampling1D", "UpSampling2D", "UpSampling3D"),

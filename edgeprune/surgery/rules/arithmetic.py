@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from keras.src.ops import core, nn
+from keras.src.ops import core, image, math, nn
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
@@ -30,6 +30,7 @@ from edgeprune.surgery.flows import (
 )
 from edgeprune.surgery.rules.base import Rule, Weights, only_one
 from edgeprune.surgery.rules.pointwise import ElementwiseRule, GluRule, MixingRule
+from edgeprune.surgery.rules.shapes import PoolingRule, ResizingRule
 
 
 class ArithmeticRule(Rule):
@@ -167,7 +168,7 @@ class ReductionRule(Rule):
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         # Along an axis whose length is not spelled out here, only an average knows its value.
-        if self._exact or self._reduce is np.prod:
+        if self._exact or self._reduce in (np.prod, np.all):
             return unknown(len(call.out_shapes[0]))
         return np.asarray(
             self._reduce(values[0], axis=self._axes(call), keepdims=call.layer.keepdims)
@@ -229,7 +230,7 @@ _UNARY = {
     numeric: (
         "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Log", "Log1p", "Log2",
         "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Arcsinh", "Sign",
-        "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Rsqrt", "Exp2", "Cbrt",
+        "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Exp2", "Cbrt",
         "LogicalNot", "Isfinite", "Isnan", "OnesLike", "ZerosLike", "NanToNum",
     ),
     nn: (
@@ -237,6 +238,7 @@ _UNARY = {
         "LeakyRelu", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh",
         "HardShrink", "SoftShrink", "TanhShrink", "Squareplus", "SparsePlus", "Threshold",
     ),
+    math: ("Rsqrt", "Erf", "Erfinv"),
 }  # fmt: skip
 
 OPERATIONS: Mapping[type, Rule] = {
@@ -254,11 +256,15 @@ OPERATIONS: Mapping[type, Rule] = {
     numeric.LessEqual: ArithmeticRule(_compared(np.less_equal)),
     numeric.Equal: ArithmeticRule(_compared(np.equal)),
     numeric.NotEqual: ArithmeticRule(_compared(np.not_equal)),
+    numeric.LogicalAnd: ArithmeticRule(_compared(np.logical_and)),
+    numeric.LogicalOr: ArithmeticRule(_compared(np.logical_or)),
     numeric.Where: ArithmeticRule(_where, 3),
     numeric.Sum: ReductionRule(np.sum, exact=True),
     numeric.Mean: ReductionRule(np.mean, exact=False),
     numeric.Max: ReductionRule(np.max, exact=False),
     numeric.Min: ReductionRule(np.min, exact=False),
+    numeric.Any: ReductionRule(np.any, exact=True),
+    numeric.All: ReductionRule(np.all, exact=False),
     numeric.Prod: ReductionRule(np.prod, exact=False),
     numeric.Var: ReductionRule(np.var, exact=False),
     numeric.Std: ReductionRule(np.std, exact=False),
@@ -267,6 +273,9 @@ OPERATIONS: Mapping[type, Rule] = {
     nn.Softmax: MixingRule(),
     nn.LogSoftmax: MixingRule(),
     nn.Glu: GluRule(),
+    nn.MaxPool: PoolingRule(),
+    nn.AveragePool: PoolingRule(),
+    image.Resize: ResizingRule(),
     **{
         getattr(module, name): ElementwiseRule()
         for module, names in _UNARY.items()

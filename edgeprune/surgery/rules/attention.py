@@ -72,10 +72,13 @@ class MultiHeadAttentionRule(Rule):
         axes = getattr(call.layer, "_attention_axes", None)
         if axes is not None and len(axes) != len(call.in_shapes[0]) - 1:
             return "it attends over some of its axes only"
+        mask = call.settings.get("attention_mask")
+        if mask is not None and np.ndim(mask) > 3 and np.shape(mask)[1] > 1:
+            return "its mask is another for each head"
         return super().refusal(call)
 
     def takes(self) -> frozenset[str]:
-        return frozenset({"use_causal_mask", "return_attention_scores"})
+        return frozenset({"use_causal_mask", "return_attention_scores", "attention_mask"})
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         query, key, value = attended(call)

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.ops import core
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
@@ -129,6 +130,21 @@ class SplitOperation(Rule):
         return axis - 1
 
 
+class UnstackOperation(Rule):
+    """``keras.ops.unstack``: the other axes pass; a channel on its own axis is picked by number."""
+
+    many = True
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        axis = int(call.layer.axis) % (len(call.in_shapes[0]) + 1)
+        if axis == 0:
+            raise Wall("it slices the batch")
+        for ids in inputs[0][axis - 1]:
+            book.fix(ids, f"{call.layer.name} picks it by number")
+        flow = (*inputs[0][: axis - 1], *inputs[0][axis:])
+        return Sent((flow,) * len(call.outputs))
+
+
 class StackOperation(Rule):
     """``keras.ops.stack``: what meets at a position is one channel."""
 
@@ -221,6 +237,8 @@ MOVES: Mapping[type, Rule] = {
     numeric.ExpandDims: ExpandOperation(),
     numeric.Squeeze: SqueezeOperation(),
     numeric.Split: SplitOperation(),
+    numeric.ArraySplit: SplitOperation(),
+    core.Unstack: UnstackOperation(),
     numeric.Stack: StackOperation(),
     numeric.Concatenate: ConcatenateRule(),
     numeric.GetItem: SliceOperation(),

@@ -12,6 +12,7 @@ from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
     After,
     Book,
+    Demand,
     Flow,
     Part,
     Sent,
@@ -99,6 +100,23 @@ class MixingRule(Rule):
         axis: Any = call.layer.axis
         axes = axis if isinstance(axis, list | tuple) else (axis,)
         return tuple(one if one < 0 else one - 1 for one in axes)
+
+
+class MaskingRule(Rule):
+    """``Masking``: a position is masked where all its channels have one value. Where that value is
+    zero, a channel that is zero tells nothing."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        reason = f"{call.layer.name} compares it with its mask value"
+        held(inputs[0][:-1], f"{call.layer.name} masks them", book)
+        if call.layer.mask_value != 0:
+            held(inputs[0][-1:], reason, book)
+            return Sent((inputs[0],))
+        demands = tuple(Demand(ids, ((0, -1),), reason) for ids in inputs[0][-1])
+        return Sent((inputs[0],), (), demands)
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return np.where(values[0] == 0, 0.0, np.nan)
 
 
 class GluRule(Rule):

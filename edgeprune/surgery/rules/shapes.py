@@ -77,6 +77,19 @@ class UpSamplingRule(PoolingRule):
     """Nearest neighbours or interpolation inside each channel; spatial lanes are held."""
 
 
+class ResizingRule(PoolingRule):
+    """``Resizing`` and ``ops.image.resize``: inside each channel, with a border where it is padded
+    to keep its aspect."""
+
+    def takes(self) -> frozenset[str]:
+        return frozenset({"training"})  # Keras says so wherever it is called
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        if getattr(call.layer, "pad_to_aspect_ratio", False):
+            return unknown(len(call.out_shapes[0]))
+        return super().constant(call, weights, values)
+
+
 def margins(given: Any, axis: int) -> tuple[int, int]:
     """What a padding or cropping adds or takes before and after an axis."""
     one = given[axis] if isinstance(given[0], list | tuple) else given
