@@ -15,7 +15,7 @@ from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.costing import floors_of, works_of
-from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
+from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Wall, bare, laned
 from edgeprune.surgery.grouped import spread_shape
 from edgeprune.surgery.grouping import groups_of, weights_of
 from edgeprune.surgery.rules import Rule, rule_of
@@ -186,6 +186,7 @@ class _Tracer:
         self._weights = {id(weight): name for name, weight in named.items()}
         self._shapes = {name: tuple(value.shape) for name, value in weights.items()}
         self._lanes: dict[tuple[str, int], tuple[Ids, ...]] = {}
+        self._axes: dict[str, set[int]] = {}
 
     def follow(self, node: Node) -> None:
         layer = node.call.layer
@@ -204,6 +205,8 @@ class _Tracer:
             sent = rule.send(node.call, inputs, self.book)
         except Wall as wall:
             self._stop(node, inputs, name, str(wall))
+            if rule is not None:
+                self._share((), self._own(layer))
             return
         weights = self._own(layer)
         for part in sent.parts:
@@ -212,7 +215,7 @@ class _Tracer:
                     f"layer {name!r} ({type(layer).__name__}): its rule names weight "
                     f"{part.weight!r}; the layer has {', '.join(sorted(weights)) or 'none'}"
                 )
-        self._share(sent, weights)
+        self._share(sent.parts, weights)
         demands = (*sent.demands, *_judged(layer, node, sent.outputs))
         self._done(Step(node, name, rule, sent.outputs, sent.parts, demands, weights))
 
@@ -226,14 +229,21 @@ class _Tracer:
         inside = {**named_weights(layer), **named_states(layer)}
         return {inner: self._weights[id(weight)] for inner, weight in inside.items()}
 
-    def _share(self, sent: Sent, weights: Mapping[str, str]) -> None:
-        """A weight that several calls use has the same channels in each."""
+    def _share(self, parts: Sequence[Part], weights: Mapping[str, str]) -> None:
+        """A weight that several calls use has the same channels in each, on the same axes."""
         lanes: dict[tuple[str, int], list[Ids]] = {}
-        for part in sent.parts:
+        for part in parts:
             lanes.setdefault((weights[part.weight], part.axis), []).append(part.ids)
+        words = "is shared with a call whose channels cannot leave there"
+        for weight in weights.values():
+            axes = {axis for name, axis in lanes if name == weight}
+            for axis in axes ^ self._axes.setdefault(weight, axes):
+                place = weight, axis
+                for ids in (*self._lanes.get(place, ()), *lanes.get(place, ())):
+                    self.book.fix(ids, f"{weight} {words}")
         for place, found in lanes.items():
             before = self._lanes.setdefault(place, tuple(found))
-            reason = f"{place[0]} is shared with a call whose channels cannot leave there"
+            reason = f"{place[0]} {words}"
             if len(before) != len(found):
                 for ids in (*before, *found):
                     self.book.fix(ids, reason)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from surgery_nets import inputs_for, random_plan, woken
+from surgery_nets import inputs_for, proven, random_plan, woken
 
 from edgeprune.errors import ModelError, PlanError
 from edgeprune.models import (
@@ -348,3 +348,34 @@ def test_quantised_layers_and_lora_are_refused(how: str, said: str) -> None:
     for verb in (trace, strip, lambda model: cut(model, plan), lambda model: zero(model, plan)):
         with pytest.raises(ModelError, match=f"layer 'b' is {said}; cut the float model"):
             verb(model)
+
+
+def _after_a_matrix() -> Any:
+    """A layer on its own output, which first reads what has no channels."""
+    i = keras.Input((6,))
+    x = keras.ops.matmul(L.Dense(5, name="first")(i), np.eye(5, 4))
+    twice = L.Dense(4, name="twice", activation="tanh")
+    return keras.Model(i, L.Dense(2, name="head")(twice(twice(x))))
+
+
+def _scores_too(order: int) -> Any:
+    """Attention that is called twice, and once for its scores too."""
+    i = keras.Input((6, 4))
+    x = L.Dense(5, name="first")(i)
+    twice = L.MultiHeadAttention(2, 3, name="twice")
+    calls = [lambda: twice(x, x), lambda: twice(x, x, return_attention_scores=True)[0]]
+    heads = [L.Dense(2, name=f"head_{n}")(call()) for n, call in enumerate(calls[::order])]
+    return keras.Model(i, heads)
+
+
+@pytest.mark.parametrize("make", [_after_a_matrix, lambda: _scores_too(1), lambda: _scores_too(-1)])
+def test_a_layer_that_cannot_follow_in_one_call_stays_in_all(make: Any) -> None:
+    model = make()
+    x = inputs_for(tuple(model.inputs[0].shape[1:]), 0)
+    woken(model, x, 0)
+    graph = trace(model)
+    for group in graph:
+        for member in group.members:
+            if member.weight.startswith("twice/"):
+                assert group.fixed is not None, group.name
+    proven(model, random_plan(model, np.random.default_rng(1)), x, most=1e-5)
