@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 
 from edgeprune.errors import ModelError
 from edgeprune.graphs import Graph
+from edgeprune.models.calls import function_of
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
@@ -118,6 +120,8 @@ def traced(model: Any) -> Trace:
     _check_inputs(model, walk.nodes)
     for node in walk.nodes:
         tracer.follow(node)
+    for one, other, name in walk.again:
+        tracer.match(tracer.flows[one], tracer.flows[other], name)
     for number in walk.outputs:
         tracer.fix(tracer.flows[number], "model output", last=True)
     return replace(tracer.finished(), entries=walk.entries, outputs=walk.outputs)
@@ -173,6 +177,15 @@ def _judged(layer: Any, node: Node, flows: Sequence[Flow]) -> list[Demand]:
     ]
 
 
+def _direct(layer: Any) -> list[str]:
+    """The weights of a layer without those of models that it holds, which are walked apart."""
+    if not isinstance(layer, keras.Layer):
+        return []
+    models = [inner for inner in named_layers(layer).values() if function_of(inner) is not None]
+    apart = {id(weight) for model in models for weight in model.weights}
+    return [name for name, weight in named_weights(layer).items() if id(weight) not in apart]
+
+
 class _Tracer:
     """Sends the numbers; holds what lies on every tensor."""
 
@@ -186,7 +199,8 @@ class _Tracer:
         self._weights = {id(weight): name for name, weight in named.items()}
         self._shapes = {name: tuple(value.shape) for name, value in weights.items()}
         self._lanes: dict[tuple[str, int], tuple[Ids, ...]] = {}
-        self._axes: dict[str, set[int]] = {}
+        self._called: set[str] = set()
+        self._given: dict[int, list[Flow]] = {}
 
     def follow(self, node: Node) -> None:
         layer = node.call.layer
@@ -205,8 +219,6 @@ class _Tracer:
             sent = rule.send(node.call, inputs, self.book)
         except Wall as wall:
             self._stop(node, inputs, name, str(wall))
-            if rule is not None:
-                self._share((), self._own(layer))
             return
         weights = self._own(layer)
         for part in sent.parts:
@@ -216,6 +228,9 @@ class _Tracer:
                     f"{part.weight!r}; the layer has {', '.join(sorted(weights)) or 'none'}"
                 )
         self._share(sent.parts, weights)
+        if isinstance(layer, keras.Layer) and rule.spells(node.call):
+            for one, other in zip(self._given.setdefault(id(layer), inputs), inputs, strict=False):
+                self.match(one, other, name)
         demands = (*sent.demands, *_judged(layer, node, sent.outputs))
         self._done(Step(node, name, rule, sent.outputs, sent.parts, demands, weights))
 
@@ -234,30 +249,38 @@ class _Tracer:
         lanes: dict[tuple[str, int], list[Ids]] = {}
         for part in parts:
             lanes.setdefault((weights[part.weight], part.axis), []).append(part.ids)
-        words = "is shared with a call whose channels cannot leave there"
-        for weight in weights.values():
-            axes = {axis for name, axis in lanes if name == weight}
-            for axis in axes ^ self._axes.setdefault(weight, axes):
-                place = weight, axis
-                for ids in (*self._lanes.get(place, ()), *lanes.get(place, ())):
-                    self.book.fix(ids, f"{weight} {words}")
-        for place, found in lanes.items():
-            before = self._lanes.setdefault(place, tuple(found))
-            reason = f"{place[0]} {words}"
-            if len(before) != len(found):
-                for ids in (*before, *found):
-                    self.book.fix(ids, reason)
-            for one, other in zip(before, found, strict=False):
-                if one is not other:
-                    self.book.tie(one, other, reason)
+        own = {*weights.values()}
+        known = [place for place in self._lanes if place[0] in own]
+        for place in {**dict.fromkeys(known), **lanes}:
+            found = tuple(lanes.get(place, ()))
+            before = () if place[0] in self._called else found
+            self._match(self._lanes.setdefault(place, before), found, place[0])
+        self._called |= own
+
+    def match(self, one: Flow, other: Flow, shared: str) -> None:
+        """What two calls of ``shared`` are given has the same channels."""
+        for lanes, others in zip_longest(one, other, fillvalue=()):
+            self._match(lanes, others, shared)
+
+    def _match(self, lanes: tuple[Ids, ...], others: tuple[Ids, ...], shared: str) -> None:
+        reason = f"{shared} is shared with a call whose channels cannot leave there"
+        if [ids.size for ids in lanes] != [ids.size for ids in others]:
+            for ids in (*lanes, *others):
+                self.book.fix(ids, reason)
+            return
+        for ids, same in zip(lanes, others, strict=True):
+            if ids is not same:
+                self.book.tie(ids, same, reason)
 
     def _stop(self, node: Node, inputs: Sequence[Flow], name: str, reason: str) -> None:
         """Fix what goes into a wall and what comes out."""
         call = node.call
+        weights = self._own(call.layer)
         if node.inputs:
             reason = f"{name} ({type(call.layer).__name__}): {reason}"
         for flow in inputs:
             self.fix(flow, reason)
+        self._share((), {inner: weights[inner] for inner in _direct(call.layer)})
         flows = []
         for shape in call.out_shapes:
             if shape and shape[-1] is not None:
@@ -266,7 +289,7 @@ class _Tracer:
                 flows.append(laned(len(shape), -1, made))
             else:
                 flows.append(bare(len(shape)))
-        self._done(Step(node, name, None, tuple(flows), weights=self._own(call.layer)))
+        self._done(Step(node, name, None, tuple(flows), weights=weights))
 
     def fix(self, flow: Flow, reason: str, *, last: bool = False) -> None:
         for lanes in flow:

@@ -52,11 +52,13 @@ class Walk:
         nodes: the calls.
         outputs: numbers of the outputs of the model, and of each that is walked by itself.
         entries: by ``id`` of the input tensor of a nested model, the number of what goes in there.
+        again: what goes in there in another call: both numbers, and the name of the model.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     entries: Mapping[int, int]
+    again: tuple[tuple[int, int, str], ...] = ()
 
 
 def walked(layers: Iterable[Any]) -> Walk:
@@ -73,13 +75,14 @@ def walked(layers: Iterable[Any]) -> Walk:
         walker.root = id(function) if walker.nodes else 0
         walker.walk(function, places)
         outputs += [places[id(tensor)] for tensor in function.outputs]
-    return Walk(tuple(walker.nodes), tuple(outputs), walker.entries)
+    return Walk(tuple(walker.nodes), tuple(outputs), walker.entries, tuple(walker.again))
 
 
 class _Walker:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.entries: dict[int, int] = {}
+        self.again: list[tuple[int, int, str]] = []
         self.opened: set[int] = set()
         self.root = 0
         self._numbers = count()
@@ -100,7 +103,10 @@ class _Walker:
         inner = opened(call)
         if inner is not None:
             within = _places(inner.inputs, inputs)
-            self.entries.update(within)
+            for place, number in within.items():
+                first = self.entries.setdefault(place, number)
+                if first != number:
+                    self.again.append((first, number, call.layer.name))
             self.walk(inner, within, around)
             return tuple(within[id(tensor)] for tensor in inner.outputs)
         if distributes(call):

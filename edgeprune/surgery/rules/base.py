@@ -106,6 +106,11 @@ class Rule:
         """The config of the layer for the shapes that are left."""
         return config
 
+    def spells(self, call: Call) -> bool:
+        """Whether the layer's config spells out lengths or channels that none of its weights has:
+        then what goes in has the same ones in each of its calls."""
+        return type(self).resized is not Rule.resized and not call.layer.weights
+
     def instead(self, call: Call, after: After) -> Any:
         """What is called in place of an operation whose arguments hold lengths or positions;
         ``None`` where the operation itself still fits."""

@@ -89,6 +89,9 @@ class ChannelsFirst(Rule):
     def shifted(self, call: Call, part: Part, bias: Array | None, delta: Array) -> Array:
         return self.rule.shifted(_turned(call), self._turned(call, part), bias, delta)
 
+    def spells(self, call: Call) -> bool:
+        return self.rule.spells(call)
+
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         turned = replace(
             after,

@@ -148,6 +148,9 @@ class EinsumDenseRule(Rule):
         spread = spread.reshape([next(lengths) if one in names.made else 1 for one in biased])
         return super().shifted(call, part, bias, spread)
 
+    def spells(self, call: Call) -> bool:
+        return True
+
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         names = letters(call)
         old = tuple(call.layer.partial_output_shape)

@@ -68,6 +68,9 @@ class RescalingRule(Rule):
         # Keras rounds both numbers to its own float before it computes.
         return applied(call.layer.call, values[0])
 
+    def spells(self, call: Call) -> bool:
+        return bool(np.ndim(call.layer.scale) or np.ndim(call.layer.offset))
+
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         return _left(config, ("scale", "offset"), after.kept[0][-1])
 

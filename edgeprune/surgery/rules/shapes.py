@@ -112,6 +112,9 @@ class ReshapeRule(Rule):
             return unknown(len(call.out_shapes[0]))
         return alike(np.broadcast_to(values[0], before).reshape(after))
 
+    def spells(self, call: Call) -> bool:
+        return hasattr(call.layer, "target_shape")
+
     def resized(self, call: Call, config: Mapping[str, Any], after: After) -> Mapping[str, Any]:
         if "target_shape" not in config:
             return config
