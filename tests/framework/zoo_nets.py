@@ -268,6 +268,28 @@ def resized() -> Any:
     return keras.Model(i, L.Dense(3, name="head")(x))
 
 
+def summed() -> Any:
+    """Sums, lengths and products over channels where a zero counts for nothing."""
+    i = keras.Input((5, 3))
+    a, b = (L.Dense(6, activation="relu", name=name)(i) for name in "ab")
+    turn = np.random.default_rng(0).normal(size=(6, 4))
+    row = np.random.default_rng(1).normal(size=(2, 5))
+    x = ops.concatenate(
+        [
+            ops.norm(ops.normalize(a, axis=-1) + ops.sort(a, axis=1), axis=-1),
+            ops.mean(L.Dense(4, name="d")(ops.cumsum(a, axis=-1)), axis=1),
+            ops.sum(ops.rms_normalization(ops.dot(a, turn)), axis=-1),
+            ops.max(ops.einsum("btc,bsc->bts", a, ops.std(b, axis=1, keepdims=True)), axis=-1),
+            ops.reshape(ops.matmul(row, ops.rms_normalization(b, turn[:, 0])), (-1, 12)),
+        ],
+        axis=-1,
+    )
+    y = L.Dense(4, activation="tanh", name="c")(x)
+    y = ops.einsum("bc,c->bc", y, turn[0])
+    y = ops.logaddexp(y, ops.mod(ops.fabs(ops.stop_gradient(y)), 3.0))
+    return keras.Model(i, L.Dense(3, name="head")(y))
+
+
 def masked() -> Any:
     """Behind relu a zero stays zero and tells the mask nothing."""
     i = keras.Input((6, 3))
@@ -458,6 +480,14 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
     resized: {
         "a": _group(5, "a/kernel:3 a/bias:0 b/kernel:2"),
         "b": _group(4, "b/kernel:3 b/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    summed: {
+        "b": _group(
+            6, "a/kernel:1 a/bias:0 b/kernel:1 b/bias:0 d/kernel:0 c/kernel:0"
+        ),
+        "d": _group(4, "d/kernel:1 d/bias:0 c/kernel:0"),
+        "c": _group(4, "c/kernel:1 c/bias:0 head/kernel:0"),
         "head": OUT,
     },
     masked: {

@@ -47,6 +47,8 @@ from edgeprune.surgery.rules.pointwise import (
     PassRule,
     PReLURule,
 )
+from edgeprune.surgery.rules.products import PRODUCTS
+from edgeprune.surgery.rules.reductions import REDUCTIONS
 from edgeprune.surgery.rules.shapes import (
     CroppingRule,
     PaddingRule,
@@ -117,6 +119,8 @@ RULES: Mapping[type, Rule] = {
     **RECURRENT,
     **DISTRIBUTED,
     **OPERATIONS,
+    **PRODUCTS,
+    **REDUCTIONS,
     **MOVES,
     **GATHERS,
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Keras operations used as layers that compute element by element, reduce or multiply matrices.
+"""Keras operations used as layers that compute element by element.
 
-``x + y``, ``keras.ops.relu(x)``, ``keras.ops.mean(x, axis=1)``: in a Functional graph each is an
+``x + y``, ``keras.ops.relu(x)``, ``keras.ops.where(x > 0, x, y)``: in a Functional graph each is an
 object of a class in Keras' source, which has no public name.
 """
 
@@ -18,13 +18,11 @@ from edgeprune.surgery.flows import (
     After,
     Array,
     Book,
-    Demand,
     Flow,
     Sent,
     Values,
     Wall,
     joined,
-    joined_axis,
     product,
     unknown,
 )
@@ -125,6 +123,10 @@ def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda one, other: np.where(np.isnan(one + other), np.nan, compare(one, other))
 
 
+def _divided(one: Any, other: Any) -> Any:
+    return np.where(other == 0, 0.0, one / other)
+
+
 def _where(condition: Any, one: Any, other: Any) -> Any:
     """Known where the condition is, or where it does not matter."""
     chosen = np.where(condition != 0, one, other)
@@ -140,105 +142,22 @@ def _numbers(given: Any, rank: int) -> Values:
     return array[0] if array.ndim > rank else array
 
 
-class ReductionRule(Rule):
-    """Sum, mean, largest over axes: channels on other axes pass. On the axis itself a sum can do
-    without a channel that arrives as zero; the others mix."""
-
-    def __init__(self, reduce: Callable[..., Any], *, exact: bool) -> None:
-        self._reduce = reduce
-        self._exact = exact
-
-    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        demands = []
-        axes = self._axes(call)
-        for axis in axes:
-            for ids in inputs[0][axis]:
-                reason = f"{call.layer.name} mixes channels"
-                if self._exact:
-                    demands.append(Demand(ids, ((0, axis),), reason))
-                else:
-                    book.fix(ids, reason, inexact=True)
-        flow: list[Any] = []
-        for axis, lanes in enumerate(inputs[0]):
-            if axis not in axes:
-                flow.append(lanes)
-            elif call.layer.keepdims:
-                flow.append(())
-        return Sent((tuple(flow),), (), tuple(demands))
-
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        # Along an axis whose length is not spelled out here, only an average knows its value.
-        if self._exact or self._reduce in (np.prod, np.all):
-            return unknown(len(call.out_shapes[0]))
-        return np.asarray(
-            self._reduce(values[0], axis=self._axes(call), keepdims=call.layer.keepdims)
-        )
-
-    @staticmethod
-    def _axes(call: Call) -> tuple[int, ...]:
-        rank = len(call.in_shapes[0])
-        given = call.layer.axis
-        given = range(rank + 1) if given is None else given
-        axes = [axis if axis >= 0 else axis + rank + 1 for axis in np.atleast_1d(given)]
-        if 0 in axes:
-            raise Wall("it reduces over the batch")
-        return tuple(int(axis) - 1 for axis in axes)
-
-
-class MatmulRule(Rule):
-    """The last axis of the first meets the one before the last of the second; the axes before
-    them meet each other. The second may be a constant matrix, which loses rows."""
-
-    many = True
-
-    def refusal(self, call: Call) -> str | None:
-        by_matrix = len(call.inputs) == 1 and call.args[0] is call.inputs[0]
-        if len(call.inputs) != 2 and not (by_matrix and np.ndim(call.args[1]) == 2):
-            return "it multiplies from the left by a constant"
-        return super().refusal(call)
-
-    def instead(self, call: Call, after: After) -> Any:
-        keep = after.kept[0][-1]
-        if len(call.inputs) == 2 or keep is None:
-            return None
-        matrix = np.asarray(call.args[1])[keep]
-        return lambda x, _: call.layer(x, matrix)
-
-    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        reason = f"{call.layer.name} multiplies channels without weights"
-        if len(inputs) == 1:
-            demands = [Demand(ids, ((0, -1),), reason) for ids in inputs[0][-1]]
-            return Sent(((*inputs[0][:-1], ()),), (), tuple(demands))
-        one, other = inputs
-        shapes = call.in_shapes
-        rank = len(shapes[0])
-        if rank != len(shapes[1]) or rank < 2:
-            raise Wall("it multiplies tensors of different ranks")
-        between = joined_axis((one[-1], other[-2]), (shapes[0][-1], shapes[1][-2]), book)
-        demands = [Demand(ids, ((0, -1), (1, -2)), reason) for ids in between]
-        before = tuple(
-            joined_axis((one[axis], other[axis]), (shapes[0][axis], shapes[1][axis]), book)
-            for axis in range(rank - 2)
-        )
-        return Sent(((*before, one[-2], other[-1]),), (), tuple(demands))
-
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        return unknown(len(call.out_shapes[0]))
-
-
 _UNARY = {
     numeric: (
         "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Log", "Log1p", "Log2",
-        "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Arcsinh", "Sign",
+        "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Sign",
         "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Exp2", "Cbrt",
-        "LogicalNot", "Isfinite", "Isnan", "OnesLike", "ZerosLike", "NanToNum",
+        "LogicalNot", "Isfinite", "Isinf", "Isnan", "OnesLike", "ZerosLike", "NanToNum", "Fabs",
+        "Copy", "Arcsin", "Arccos", "Arcsinh", "Arccosh", "Arctanh", "Sinc", "Signbit", "Deg2rad",
+        "Rad2deg",
     ),
     nn: (
         "Relu", "Relu6", "Sigmoid", "SparseSigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid",
         "LeakyRelu", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh",
         "HardShrink", "SoftShrink", "TanhShrink", "Squareplus", "SparsePlus", "Threshold",
     ),
-    math: ("Rsqrt", "Erf", "Erfinv"),
+    math: ("Rsqrt", "Erf", "Erfc", "Erfinv"),
+    core: ("StopGradient",),
 }  # fmt: skip
 
 OPERATIONS: Mapping[type, Rule] = {
@@ -250,6 +169,11 @@ OPERATIONS: Mapping[type, Rule] = {
     numeric.Maximum: ArithmeticRule(np.maximum),
     numeric.Minimum: ArithmeticRule(np.minimum),
     numeric.Power: ArithmeticRule(np.power),
+    numeric.Mod: ArithmeticRule(np.mod),
+    numeric.FloorDivide: ArithmeticRule(np.floor_divide),
+    numeric.DivideNoNan: ArithmeticRule(_divided),
+    numeric.Arctan2: ArithmeticRule(np.arctan2),
+    numeric.Logaddexp: ArithmeticRule(np.logaddexp),
     numeric.Greater: ArithmeticRule(_compared(np.greater)),
     numeric.GreaterEqual: ArithmeticRule(_compared(np.greater_equal)),
     numeric.Less: ArithmeticRule(_compared(np.less)),
@@ -258,23 +182,18 @@ OPERATIONS: Mapping[type, Rule] = {
     numeric.NotEqual: ArithmeticRule(_compared(np.not_equal)),
     numeric.LogicalAnd: ArithmeticRule(_compared(np.logical_and)),
     numeric.LogicalOr: ArithmeticRule(_compared(np.logical_or)),
+    numeric.LogicalXor: ArithmeticRule(_compared(np.logical_xor)),
     numeric.Where: ArithmeticRule(_where, 3),
-    numeric.Sum: ReductionRule(np.sum, exact=True),
-    numeric.Mean: ReductionRule(np.mean, exact=False),
-    numeric.Max: ReductionRule(np.max, exact=False),
-    numeric.Min: ReductionRule(np.min, exact=False),
-    numeric.Any: ReductionRule(np.any, exact=True),
-    numeric.All: ReductionRule(np.all, exact=False),
-    numeric.Prod: ReductionRule(np.prod, exact=False),
-    numeric.Var: ReductionRule(np.var, exact=False),
-    numeric.Std: ReductionRule(np.std, exact=False),
-    numeric.Matmul: MatmulRule(),
     core.Cast: ElementwiseRule(),
     nn.Softmax: MixingRule(),
     nn.LogSoftmax: MixingRule(),
     nn.Glu: GluRule(),
-    nn.MaxPool: PoolingRule(),
-    nn.AveragePool: PoolingRule(),
+    # Older Keras 3 lacks some.
+    **{
+        getattr(nn, name): PoolingRule()
+        for name in ("MaxPool", "AveragePool", "AdaptiveMaxPool", "AdaptiveAveragePool")
+        if hasattr(nn, name)
+    },
     image.Resize: ResizingRule(),
     **{
         getattr(module, name): ElementwiseRule()

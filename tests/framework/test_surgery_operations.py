@@ -1,0 +1,84 @@
+"""Keras operations one by one: two Dense layers of six channels go in, and channels leave exactly
+or stay for a reason that is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from surgery_nets import float64, inputs_for, proven, random_plan, woken
+
+from edgeprune.surgery import trace
+
+L = keras.layers
+ops = keras.ops
+MATRIX = np.random.default_rng(0).normal(size=(6, 5))
+Made = Callable[[Any, Any], Any]
+
+
+def _moments(a: Any) -> Any:
+    mean, variance = ops.moments(a, [1], keepdims=True)
+    return (a - mean) * ops.rsqrt(variance + 0.1)
+
+
+def _attended(a: Any, b: Any) -> Any:
+    return ops.matmul(ops.softmax(ops.matmul(a, ops.transpose(b, (0, 2, 1)))), b)
+
+
+FOLLOWED: dict[str, Made] = {
+    "einsum of one": lambda a, b: ops.einsum("btc->bt", a),
+    "einsum of itself": lambda a, b: ops.einsum("btc,btc->bt", a, a),
+    "einsum with dots": lambda a, b: ops.einsum("...c,cd->...d", a, MATRIX),
+    "einsum of all channels": lambda a, b: ops.einsum("btc,btd->bcd", a, b),
+    "tensordot": lambda a, b: ops.tensordot(a, np.ones((6, 5, 2)), axes=[[2, 1], [0, 1]]),
+    "tensordot of one axis": lambda a, b: ops.tensordot(a, MATRIX, axes=1),
+    "dot with a vector": lambda a, b: ops.dot(a, MATRIX[:, 0]),
+    "matmul from the left": lambda a, b: ops.matmul(np.ones((1, 7, 5)) * MATRIX[:, 0].sum(), a),
+    "attention": _attended,
+    "moments": lambda a, b: _moments(b),
+    "rms with a scale": lambda a, b: ops.rms_normalization(a, MATRIX[:, 0], epsilon=0.1),
+    "rms over time": lambda a, b: ops.rms_normalization(b, axis=1),
+    "norms": lambda a, b: ops.norm(a, axis=(1, 2), keepdims=True) * ops.norm(a, 1, -1, True),
+    "over time": lambda a, b: ops.logsumexp(b, axis=1) + ops.cumprod(a, axis=1)[:, 2],
+    "amax": lambda a, b: ops.amax(a, axis=1) + ops.cast(ops.argmax(b, axis=1), a.dtype),
+}
+MIXED: dict[str, tuple[Made, str]] = {
+    "sigmoid": (lambda a, b: ops.einsum("btc->bt", ops.sigmoid(a)), "channels without weights"),
+    "the batch": (lambda a, b: ops.einsum("btc,bsc", a, b), "over the batch"),
+    "a diagonal": (lambda a, b: ops.einsum("bcc->bc", L.Dense(5)(a)), "takes a diagonal"),
+    "cumprod": (lambda a, b: ops.cumprod(a, axis=-1), "cumprod"),
+    "argmax": (lambda a, b: ops.cast(ops.argmax(a, axis=-1), a.dtype), "counts them"),
+    "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
+    "logsumexp": (lambda a, b: ops.logsumexp(a, axis=-1), "mixes channels"),
+}
+
+
+def _net(made: Made) -> Any:
+    i = keras.Input((5, 4))
+    a = L.Dense(6, activation="relu", name="a")(i)
+    b = L.Dense(6, activation="tanh", name="b")(i)
+    x = made(a, b)
+    return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_channels_leave_exactly(name: str) -> None:
+    with float64():
+        model = _net(FOLLOWED[name])
+        x = inputs_for((5, 4), 0)
+        woken(model, x, 0)
+        graph = trace(model)
+        assert {group.fixed for group in graph} == {None, "model input", "model output"}
+        for seed in range(2):
+            proven(model, random_plan(model, np.random.default_rng(seed)), x)
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_channels_stay_for_a_reason(name: str) -> None:
+    made, reason = MIXED[name]
+    model = _net(made)
+    assert any(reason in str(group.fixed) for group in trace(model))
+    proven(model, random_plan(model, np.random.default_rng(0)), inputs_for((5, 4), 0), most=1e-5)
