@@ -69,5 +69,7 @@ def arrived(
 def met(demand: Demand, sources: Sequence[Values]) -> npt.NDArray[np.bool_]:
     """At which positions of a demand an exact zero arrives."""
     zero = [source == 0 for source in sources]
+    if demand.always:
+        return np.zeros(demand.ids.size, bool)
     combined = np.logical_and.reduce(zero) if demand.every else np.logical_or.reduce(zero)
     return np.asarray(combined, bool)

@@ -145,7 +145,7 @@ def axis_of(size: int, lanes: Sequence[Ids], origins: Sequence[Origin]) -> Axis:
 
 def floors_of(steps: Sequence[Step], origins: Sequence[Origin]) -> tuple[Floor, ...]:
     """What of a model cannot leave together: slices that would be empty, and the positions that a
-    weight cannot do without."""
+    weight cannot do without; and what is picked by its number."""
     found: dict[tuple[Any, ...], Floor] = {}
     seen: set[tuple[int, ...]] = set()
 
@@ -160,6 +160,8 @@ def floors_of(steps: Sequence[Step], origins: Sequence[Origin]) -> tuple[Floor, 
             if key not in seen and not _covered(lanes, origins):
                 hold(lanes, 1, EMPTY)
             seen.add(key)
+    for demand in (demand for step in steps for demand in step.demands if demand.always):
+        hold((demand.ids,), demand.ids.size, demand.reason)
     for part in (part for step in steps for part in step.parts if part.least > 1):
         hold((part.ids,), part.least, MORE_STAY)
     return tuple(found.values())

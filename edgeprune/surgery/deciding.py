@@ -295,7 +295,7 @@ class Decision:
                 constant = np.logical_and.reduce([np.isfinite(source) for source in sources])
                 needed = ~met(demand, sources)
                 self._tell(demand.ids[needed & constant], demand.reason)
-                self._revive(demand.ids[needed])
+                (self._keep if demand.always else self._revive)(demand.ids[needed])
 
     def _spread(self) -> None:
         """From what lives to what it reads, until nothing new comes to life."""

@@ -83,12 +83,14 @@ class Demand:
         sources: (input, axis) where a zero may arrive; in a product one of them is enough.
         reason: why they stay where none does.
         every: whether each source has to be zero.
+        always: they are read by their numbers, and stay even where a zero arrives.
     """
 
     ids: Ids
     sources: tuple[tuple[int, int], ...]
     reason: str
     every: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,8 +43,11 @@ def unmet(
         for place, step in enumerate(steps[: last + 1]):
             for number, demand in enumerate(step.demands):
                 if (
-                    silent[demand.ids] & ~met(demand, arrived(demand, step, values, weights))
-                ).any():
+                    not demand.always
+                    and (
+                        silent[demand.ids] & ~met(demand, arrived(demand, step, values, weights))
+                    ).any()
+                ):
                     found[place, number] = None
     return sorted(found)
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
-from edgeprune.surgery import trace
+from edgeprune.models import macs, parameters
+from edgeprune.plans import Plan
+from edgeprune.surgery import strip_with_report, trace, zero
 
 L = keras.layers
 ops = keras.ops
@@ -26,6 +28,17 @@ def _moments(a: Any) -> Any:
 
 def _attended(a: Any, b: Any) -> Any:
     return ops.matmul(ops.softmax(ops.matmul(a, ops.transpose(b, (0, 2, 1)))), b)
+
+
+def _picked(b: Any) -> Any:
+    """What a sigmoid makes of zero stays where its number is asked for."""
+    b = ops.sigmoid(b)
+    return ops.concatenate([L.Dense(4, name="c")(b), b[:, :, 3][..., None], b[:, :, -1:]], axis=2)
+
+
+def _unstacked(a: Any) -> Any:
+    one, two, three, four, *_ = ops.unstack(a, axis=-1)
+    return L.Dense(4, name="c")(ops.stack([one * two, ops.sin(three), four], axis=-1))
 
 
 FOLLOWED: dict[str, Made] = {
@@ -44,11 +57,14 @@ FOLLOWED: dict[str, Made] = {
     "norms": lambda a, b: ops.norm(a, axis=(1, 2), keepdims=True) * ops.norm(a, 1, -1, True),
     "over time": lambda a, b: ops.logsumexp(b, axis=1) + ops.cumprod(a, axis=1)[:, 2],
     "amax": lambda a, b: ops.amax(a, axis=1) + ops.cast(ops.argmax(b, axis=1), a.dtype),
+    "a channel by its number": lambda a, b: _picked(b),
+    "every channel by its number": lambda a, b: _unstacked(a),
 }
 MIXED: dict[str, tuple[Made, str]] = {
     "sigmoid": (lambda a, b: ops.einsum("btc->bt", ops.sigmoid(a)), "channels without weights"),
     "the batch": (lambda a, b: ops.einsum("btc,bsc", a, b), "over the batch"),
     "a diagonal": (lambda a, b: ops.einsum("bcc->bc", L.Dense(5)(a)), "takes a diagonal"),
+    "unstack": (lambda a, b: _unstacked(ops.sigmoid(a)), "picks it by number"),
     "cumprod": (lambda a, b: ops.cumprod(a, axis=-1), "cumprod"),
     "argmax": (lambda a, b: ops.cast(ops.argmax(a, axis=-1), a.dtype), "counts them"),
     "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
@@ -82,3 +98,15 @@ def test_channels_stay_for_a_reason(name: str) -> None:
     model = _net(made)
     assert any(reason in str(group.fixed) for group in trace(model))
     proven(model, random_plan(model, np.random.default_rng(0)), inputs_for((5, 4), 0), most=1e-5)
+
+
+def test_of_what_is_picked_by_its_number_only_that_channel_stays() -> None:
+    model = _net(FOLLOWED["a channel by its number"])
+    graph = trace(model)
+    plan = Plan.cut(graph, {"b": [1, 3, 4]})
+    small, report = strip_with_report(zero(model, plan))
+    assert report.removed == {"b": 2}
+    (kept,) = report.kept
+    assert kept.channels == (3,) and "picks it by number" in kept.reason
+    cost = plan.cost(graph)
+    assert (cost.parameters, cost.macs) == (parameters(small), macs(small))

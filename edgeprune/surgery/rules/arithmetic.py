@@ -27,7 +27,7 @@ from edgeprune.surgery.flows import (
     unknown,
 )
 from edgeprune.surgery.rules.base import Rule, Weights, only_one
-from edgeprune.surgery.rules.pointwise import ElementwiseRule, GluRule, MixingRule
+from edgeprune.surgery.rules.pointwise import ElementwiseRule, FilledRule, GluRule, MixingRule
 from edgeprune.surgery.rules.shapes import PoolingRule, ResizingRule
 
 
@@ -147,7 +147,7 @@ _UNARY = {
         "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Log", "Log1p", "Log2",
         "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Sign",
         "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Exp2", "Cbrt",
-        "LogicalNot", "Isfinite", "Isinf", "Isnan", "OnesLike", "ZerosLike", "NanToNum", "Fabs",
+        "LogicalNot", "Isfinite", "Isinf", "Isnan", "NanToNum", "Fabs",
         "Copy", "Arcsin", "Arccos", "Arcsinh", "Arccosh", "Arctanh", "Sinc", "Signbit", "Deg2rad",
         "Rad2deg",
     ),
@@ -184,6 +184,8 @@ OPERATIONS: Mapping[type, Rule] = {
     numeric.LogicalOr: ArithmeticRule(_compared(np.logical_or)),
     numeric.LogicalXor: ArithmeticRule(_compared(np.logical_xor)),
     numeric.Where: ArithmeticRule(_where, 3),
+    numeric.OnesLike: FilledRule(1.0),
+    numeric.ZerosLike: FilledRule(0.0),
     core.Cast: ElementwiseRule(),
     nn.Softmax: MixingRule(),
     nn.LogSoftmax: MixingRule(),

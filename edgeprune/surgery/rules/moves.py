@@ -15,7 +15,19 @@ from keras.src.ops import core
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import After, Array, Book, Flow, Ids, Sent, Values, Wall, joined
+from edgeprune.surgery.flows import (
+    After,
+    Array,
+    Book,
+    Demand,
+    Flow,
+    Ids,
+    Sent,
+    Values,
+    Wall,
+    joined,
+    lane_of,
+)
 from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.rules.joins import ConcatenateRule
 from edgeprune.surgery.rules.shapes import ReshapeRule, renewed
@@ -131,18 +143,47 @@ class SplitOperation(Rule):
 
 
 class UnstackOperation(Rule):
-    """``keras.ops.unstack``: the other axes pass; a channel on its own axis is picked by number."""
+    """``keras.ops.unstack``: the other axes pass; a channel on its own axis may leave where an
+    exact zero arrives, which takes its place."""
 
     many = True
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        axis = self._axis(call)
+        reason = f"{call.layer.name} picks it by number, and no exact zero arrives"
+        demands = tuple(Demand(ids, ((0, axis),), reason) for ids in inputs[0][axis])
+        flow = (*inputs[0][:axis], *inputs[0][axis + 1 :])
+        return Sent((flow,) * len(call.outputs), (), demands)
+
+    def constant(
+        self, call: Call, weights: Weights, values: Sequence[Values]
+    ) -> tuple[Values, ...]:
+        axis, value, count = self._axis(call), values[0], len(call.outputs)
+        shape = [count if place == axis else n for place, n in enumerate(value.shape)]
+        return tuple(np.moveaxis(np.broadcast_to(value, shape), axis, 0))
+
+    def instead(self, call: Call, after: After) -> Callable[..., Any] | None:
+        axis = self._axis(call)
+        keep = after.kept[0][axis]
+        if keep is None:
+            return None
+        new = {int(old): place for place, old in enumerate(keep)}
+
+        def called(x: Any) -> Any:
+            left = keras.ops.unstack(x, axis=axis + 1)
+            return [
+                left[new[old]] if old in new else keras.ops.zeros_like(left[0])
+                for old in range(len(call.outputs))
+            ]
+
+        return called
+
+    @staticmethod
+    def _axis(call: Call) -> int:
         axis = int(call.layer.axis) % (len(call.in_shapes[0]) + 1)
         if axis == 0:
             raise Wall("it slices the batch")
-        for ids in inputs[0][axis - 1]:
-            book.fix(ids, f"{call.layer.name} picks it by number")
-        flow = (*inputs[0][: axis - 1], *inputs[0][axis:])
-        return Sent((flow,) * len(call.outputs))
+        return axis - 1
 
 
 class StackOperation(Rule):
@@ -158,12 +199,18 @@ class StackOperation(Rule):
         flow.insert(axis - 1, ())
         return Sent((tuple(flow),))
 
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        axis = int(call.layer.axis) % (len(call.out_shapes[0]) + 1)
+        return np.stack(np.broadcast_arrays(*values), axis - 1)
+
 
 class SliceOperation(Rule):
     """``x[:, 2:5]``: the lanes are sliced alike; a channel that is picked by number stays."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         flow: list[tuple[Ids, ...]] = []
+        demands = []
+        reason = f"{call.layer.name} picks it by number"
         axis = -1  # the batch
         for key in self._keys(call):
             if key is None:
@@ -175,9 +222,31 @@ class SliceOperation(Rule):
                 continue
             if isinstance(key, slice):
                 flow.append(tuple(ids[key] for ids in lanes))
-            for ids in lanes if not isinstance(key, slice) else ():
-                book.fix(ids[key : key + 1 or None], f"{call.layer.name} picks it by number")
-        return Sent((tuple(flow),))
+                continue
+            for ids in lanes:
+                picked = ids[key : key + 1 or None]
+                demands.append(Demand(picked, ((0, axis - 1),), reason, always=True))
+        return Sent((tuple(flow),), (), tuple(demands))
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        ((_, axis),) = demand.sources
+        keys = [key for key in self._keys(call)[1:] if key is not None]
+        lane = lane_of(values[0], axis, call.in_shapes[0][axis] or 1)
+        return [lane[[keys[axis]]]]
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        lengths = iter((1, *values[0].shape))
+        chosen = tuple(
+            key
+            if key is None or next(lengths) > 1
+            else slice(None)
+            if isinstance(key, slice)
+            else 0
+            for key in self._keys(call)
+        )
+        return np.asarray(values[0][None][chosen][0])
 
     def instead(self, call: Call, after: After) -> Callable[..., Any]:
         keys: list[Any] = []

@@ -52,6 +52,16 @@ class ElementwiseRule(Rule):
         return applied(call.layer.call, values[0])
 
 
+class FilledRule(Rule):
+    """``ops.zeros_like``: the same number everywhere, whatever goes in."""
+
+    def __init__(self, number: float) -> None:
+        self._number = number
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return np.full((1,) * len(call.out_shapes[0]), self._number)
+
+
 class PReLURule(Rule):
     """A slope for each element, or shared over axes: it follows its channel."""
 
