@@ -64,16 +64,17 @@ class Walk:
 def walked(layers: Iterable[Any]) -> Walk:
     """Walk through the Functional graphs among ``layers``, containers before what they hold. A
     nested model's calls stand where it is called, so a model that is called twice is walked
-    through twice; what no walk opened is walked by itself."""
+    through twice; what some call does not open is walked by itself."""
     walker = _Walker()
     outputs: list[int] = []
     for layer in layers:
         function = function_of(layer)
-        if function is None or id(function) in walker.opened:
+        if function is None or id(function) in walker.opened - walker.closed:
             continue
         places: dict[int, int] = {}
         walker.root = id(function) if walker.nodes else 0
         walker.walk(function, places)
+        walker.enter({id(tensor): places[id(tensor)] for tensor in function.inputs}, layer.name)
         outputs += [places[id(tensor)] for tensor in function.outputs]
     return Walk(tuple(walker.nodes), tuple(outputs), walker.entries, tuple(walker.again))
 
@@ -84,6 +85,7 @@ class _Walker:
         self.entries: dict[int, int] = {}
         self.again: list[tuple[int, int, str]] = []
         self.opened: set[int] = set()
+        self.closed: set[int] = set()
         self.root = 0
         self._numbers = count()
 
@@ -96,6 +98,13 @@ class _Walker:
             inputs = tuple(places[id(tensor)] for tensor in call.inputs)
             places.update(_places(call.outputs, self._walked(call, inputs, around)))
 
+    def enter(self, within: Mapping[int, int], name: str) -> None:
+        """What goes into a nested model, by ``id`` of its input tensors."""
+        for place, number in within.items():
+            first = self.entries.setdefault(place, number)
+            if first != number:
+                self.again.append((first, number, name))
+
     def _walked(
         self, call: Call, inputs: tuple[int, ...], around: tuple[int, ...]
     ) -> tuple[int, ...]:
@@ -103,14 +112,12 @@ class _Walker:
         inner = opened(call)
         if inner is not None:
             within = _places(inner.inputs, inputs)
-            for place, number in within.items():
-                first = self.entries.setdefault(place, number)
-                if first != number:
-                    self.again.append((first, number, call.layer.name))
+            self.enter(within, call.layer.name)
             self.walk(inner, within, around)
             return tuple(within[id(tensor)] for tensor in inner.outputs)
         if distributes(call):
             return self._distributed(call, inputs, around)
+        self.closed |= {id(function_of(layer)) for layer in (call.layer, _held(call.layer))}
         outputs = tuple(next(self._numbers) for _ in call.outputs)
         self.nodes.append(Node(call, inputs, outputs, around, self.root))
         return outputs
@@ -141,6 +148,10 @@ def distributes(call: Call) -> bool:
         return False
     masked = len(call.inputs) > 1 and layer.layer._call_has_mask_arg
     return not masked and not call.settings.get("training")
+
+
+def _held(layer: Any) -> Any:
+    return layer.layer if type(layer) is keras.layers.TimeDistributed else None
 
 
 def opened(call: Call) -> Any:

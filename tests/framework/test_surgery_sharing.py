@@ -111,6 +111,35 @@ def test_a_call_without_channels_holds_those_of_the_other(turn: bool) -> None:
         _proven(model)
 
 
+def _masked(turn: bool) -> Any:
+    """A nested model that is called with a mask, which its own graph does not show, and without."""
+    words = keras.Input((5,))
+    x = L.Embedding(9, 6, mask_zero=True, name="words")(words)
+    inner = keras.Input((5, 6))
+    y = L.Dense(4, activation="tanh", name="second")(L.Dense(7, name="first")(inner))
+    shared = keras.Model(inner, L.Dot(1)([y, y]), name="shared")
+    given = [x, L.Conv1D(6, 1, name="wide")(x)]
+    ends = [L.Flatten()(shared(one)) for one in (given[::-1] if turn else given)]
+    return keras.Model(words, [L.Dense(2, name=f"out{n}")(end) for n, end in enumerate(ends)])
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_a_model_that_one_call_does_not_open_keeps_its_ends(turn: bool) -> None:
+    with float64():
+        model = _masked(turn)
+        words = np.random.default_rng(0).integers(1, 9, (4, 5)).astype("float64")
+        words[1, 3:] = 0.0
+        woken(model, words, 0)
+        graph = trace(model)
+        fixed = {group.name: group.fixed for group in graph}
+        assert fixed["shared/first"] is None
+        assert fixed["shared/second"] == "model output"
+        for seed in range(3):
+            proven(model, random_plan(model, np.random.default_rng(seed)), words)
+        small = proven(model, Plan.cut(graph, {"shared/first": [0, 3]}), words)
+        assert small.get_layer("shared").get_layer("first").units == 5
+
+
 @keras.saving.register_keras_serializable("sharing")
 class Unknown(L.Layer):
     """A class that no rule knows."""
