@@ -2,7 +2,7 @@
 
 Wall time of scoring against one epoch of training over the same samples, in the same batches, with
 the same loss: all scores that one backward pass gives together, those of single examples apart
-(``fisher``, ``obd``). The scores that were timed are compared with ones gathered in other chunks. Kept in
+(``fisher``, ``obd``). What was timed is compared with scores gathered in other chunks. Kept in
 ``benchmarks/results/scoring.json``; 1 where the promise is broken.
 """
 

@@ -72,6 +72,16 @@ class Source:
     threads: int = 2
     seed: int = 0
 
+    def kept(self, out: Path) -> None:
+        """Refuse to write over what is read.
+
+        Raises:
+            InputError: ``out`` is the model or the data.
+        """
+        for path in (self.model, self.data):
+            if path is not None and Path(path).expanduser().resolve() == out.resolve():
+                raise InputError(f"{out}: is what this reads; name the result otherwise")
+
     def found(self) -> Source:
         """This, its files being there; nothing is opened.
 
@@ -151,6 +161,7 @@ def score_file(
     """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
     reads no data and needs no loss."""
     placed(out, ".npz")
+    source.kept(out)
     source.found()
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, score_model
@@ -225,6 +236,7 @@ def plan_file(
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     """Apply a saved plan; writes ``out`` (.keras)."""
     placed(out, *MODELS)
+    source.kept(out)
     from edgeprune.plans import Plan
 
     found = Plan.load(plan)
@@ -243,6 +255,7 @@ def strip_file(
 ) -> Facts:
     """Take out what is dead; writes ``out`` (.keras). With a plan, that is carried out first."""
     placed(out, *MODELS)
+    source.kept(out)
     from edgeprune.plans import Plan
 
     asked = None if plan is None else Plan.load(plan)
@@ -276,6 +289,7 @@ def prune_file(
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
     are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
     placed(out, *MODELS)
+    source.kept(out)
     asked |= _multiple(targets, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
@@ -317,6 +331,7 @@ def recover_file(
     ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
     """
     placed(out, *MODELS)
+    source.kept(out)
     from edgeprune.plans import Plan
 
     held = Plan.load(plan) if plan is not None else None

@@ -85,7 +85,9 @@ def _quiet(layer: Any) -> None:
         layer.momentum = 0.0  # after a batch, the moving statistics are the batch's
         return
     for noise in ("rate", "stddev", "dropout", "recurrent_dropout"):
-        if isinstance(getattr(layer, noise, None), float | int):
+        # A recurrent layer shows its cell's as a property; the cell is a layer too.
+        shown = isinstance(getattr(type(layer), noise, None), property)
+        if not shown and isinstance(getattr(layer, noise, None), float | int):
             setattr(layer, noise, 0.0)
 
 

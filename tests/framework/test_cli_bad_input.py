@@ -563,3 +563,17 @@ def test_what_is_no_file_is_not_replaced_by_one(program: Program, project: Path)
     os.mkfifo(project / "pipe.keras")
     refused(program, project, ("strip", "model.keras", "-o", "pipe.keras"), 1, "pipe.keras")
     assert (project / "pipe.keras").is_fifo()
+
+
+def test_nothing_that_is_read_is_written_over(program: Program, project: Path) -> None:
+    folder = project
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for arguments in (
+        ("score", "model.keras", "--data", "d.npz", "-o", "d.npz"),
+        ("strip", "model.keras", "-o", "model.keras"),
+        ("prune", "model.keras", "--data", "d.npz", "--sparsity", 0.5, "-o", "./model.keras"),
+    ):
+        code, _, err = program(folder, *arguments)
+        assert code == 2 and "is what this reads; name the result otherwise" in err
+        assert err.count("\n") == 1
+    assert all(path.read_bytes() == content for path, content in before.items())

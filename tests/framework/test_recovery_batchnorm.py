@@ -55,6 +55,30 @@ def test_the_first_layers_statistics_are_the_population_s(size, frozen):
     assert new.get_layer("first").trainable == model.get_layer("first").trainable
 
 
+def test_recurrent_layers_and_their_dropout_are_no_obstacle():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((7, 3)),
+            layers.Conv1D(4, 2, name="conv"),
+            layers.BatchNormalization(name="first"),
+            layers.Bidirectional(layers.GRU(4, dropout=0.5, return_sequences=True)),
+            layers.LSTM(3, recurrent_dropout=0.4, return_sequences=True, name="lstm"),
+            layers.BatchNormalization(name="second"),
+            layers.SimpleRNN(3, dropout=0.3),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(40, 7, 3)).astype(np.float32)
+    one = reestimate_batchnorm(model, batched(x, 40))
+    other = reestimate_batchnorm(model, batched(x, 40))
+    assert values_digest(one) == values_digest(other) != values_digest(model)
+    assert one.get_layer("lstm").recurrent_dropout == 0.4
+    inner = np.asarray(keras.Model(one.inputs, one.get_layer("lstm").output)(x), np.float64)
+    mean = named_weights(one)["second/moving_mean"]
+    np.testing.assert_allclose(mean, inner.mean((0, 1)), atol=0.05)
+
+
 def test_one_batch_gives_what_the_training_mode_saw_without_dropout():
     model, x = net(), images()
     new = reestimate_batchnorm(model, batched(x, 50))

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 L = keras.layers
 ops = keras.ops
@@ -183,6 +184,7 @@ def arithmetic() -> Any:
     line = L.Conv2D(5, (6, 1), name="line")(i)
     x = L.Average()([x, line, L.Minimum()([x, line])])
     x = L.Subtract()([ops.relu(x), x * 0.5 + 1.0])
+    x = CustomScaleLayer(0.3)([x, L.Conv2D(5, 1, name="scaled")(i)])
     return keras.Model(i, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(x)))
 
 
@@ -453,7 +455,7 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
         "a": _group(
             5,
             "a/kernel:3 a/bias:0 b/kernel:3 b/bias:0 c/kernel:3 c/bias:0 line/kernel:3 line/bias:0 "
-            "head/kernel:0",
+            "scaled/kernel:3 scaled/bias:0 head/kernel:0",
         ),
         "head": OUT,
     },

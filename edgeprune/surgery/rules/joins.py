@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
@@ -57,6 +58,19 @@ class MergeRule(Rule):
         # Keras puts new axes behind the batch of what has fewer, as numpy does with no batch.
         made = functools.reduce(self._combine, values)
         return made / len(values) if self._mean else made
+
+
+class ScaledSumRule(MergeRule):
+    """The sum of ``InceptionResNetV2``, whose second branch is scaled by a number."""
+
+    def __init__(self) -> None:
+        super().__init__(np.add)
+
+    def passes(self, call: Call, values: Sequence[Values]) -> int | None:
+        return 0 if only_one(call, values, 0) == 0 else None
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return np.asarray(values[0] + values[1] * call.layer.scale)
 
 
 class ConcatenateRule(Rule):
@@ -125,4 +139,5 @@ MERGES: Mapping[type, Rule] = {
     _layers.Maximum: MergeRule(np.maximum),
     _layers.Minimum: MergeRule(np.minimum),
     _layers.Concatenate: ConcatenateRule(),
+    CustomScaleLayer: ScaledSumRule(),
 }
