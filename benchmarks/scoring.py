@@ -1,9 +1,9 @@
 """What scoring costs, as ratios in one run: ``make bench-scoring``.
 
 Wall time of scoring against one epoch of training over the same samples, in the same batches, with
-the same loss: all scores that one backward pass gives together, those of single examples apart
-(``fisher``, ``obd``). What was timed is compared with scores gathered in other chunks. Kept in
-``benchmarks/results/scoring.json``; 1 where the promise is broken.
+the same loss, each with the building of its graph: all scores that one backward pass gives together,
+those of single examples (``fisher``, ``obd``) apart. What was timed is compared with scores gathered
+in other chunks. Kept in ``benchmarks/results/scoring.json``; 1 where the promise is broken.
 """
 
 from __future__ import annotations
@@ -93,10 +93,9 @@ def measured(make: Callable[[], Any]) -> dict[str, Any]:
             for name, value in getattr(one[method], part).items():
                 again = getattr(other[method], part)[name]
                 assert np.allclose(again, value, rtol=1e-4, atol=1e-5 * value.max()), (method, name)
-    model.compile("adam", LOSS)
-    model.fit(x, y, batch_size=BATCH, verbose=0)  # builds its graph
 
     def epoch() -> None:
+        model.compile("adam", LOSS)
         model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
 
     training = fastest(epoch)

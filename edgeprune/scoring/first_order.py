@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,15 @@ class FirstOrder:
         self._batch = [_zeros(v.shape) for v in self._variables]
         self._sums = [_zeros(v.shape) for v in self._variables]
         self._ears = ears(model, graph) if needs & set(READING) else Ears({})
-        self._norms = {} if "norms" not in needs else self._ears.kernels
-        groups = needs - {"norms"} if needs & set(READING) else frozenset()
-        self._groups = self._ears.groups if groups else {}
+        self._norms = self._ears.kernels if "norms" in needs else {}
+        self._groups = self._ears.groups if needs & set(READING) - {"norms"} else {}
+        self._open = False
+        self._gated = bool(needs & {"gate", "gate_square"})
         self._read = {name: _zeros([self._length(name)]) for name in self._norms}
         sizes = {name: graph[name].size for name in self._groups} if graph else {}
-        fields = ("gate", "gate_square", "active", "activation", "count")
+        fields = (*READING[1:], "count")
         self._told = {field: {n: _zeros([s]) for n, s in sizes.items()} for field in fields}
-        self._step = FreeBatch(self._taken)
+        self._steps = {whole: FreeBatch(partial(self._taken, whole)) for whole in (True, False)}
 
     def _length(self, name: str) -> int:
         reader = self._ears.kernels[name]
@@ -58,56 +60,80 @@ class FirstOrder:
         transposed = type(reader.layer).__name__.endswith("Transpose")
         return int(shape[rank + 1] if transposed else shape[rank] * groups)
 
-    def take(self, parts: Parts) -> float:
-        return float(self._step(*parts))
+    def take(self, parts: Parts, *, whole: bool) -> float:
+        self._open |= not whole
+        return float(self._steps[whole](*parts))
 
-    def _taken(self, inputs: Any, labels: Any, weights: Any) -> Any:
-        listened = {
-            *self._norms.values(),
-            *(reader for places in self._groups.values() for reader, _ in places),
-        }
+    def _taken(self, whole: bool, inputs: Any, labels: Any, weights: Any) -> Any:
+        reading = {reader for places in self._groups.values() for reader, _ in places}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._variables)
-            with listening(listened, tape) as heard:
+            with listening({*self._norms.values(), *reading}, tape) as heard:
                 outputs = outputs_of(self._model, inputs, training=False)
             loss = self._objective(labels, outputs, weights)
         examples = tf.shape(inputs[0])[0]
-        wanted = [self._variables, [one.gate for one in heard] if self._groups else []]
-        gradients, gates = tape.gradient(loss, wanted)
-        for total, gradient in zip(self._batch, gradients, strict=True):
+        gated = [one for one in heard if self._gated and one.reader in reading]
+        gradients, slopes = tape.gradient(loss, [self._variables, [one.x for one in gated]])
+        totals = self._sums if whole else self._batch
+        for total, gradient in zip(totals, gradients, strict=True):
             if gradient is not None:
                 dense = tf.convert_to_tensor(gradient)  # an embedding's comes as indexed slices
-                total.assign_add(tf.cast(examples, tf.float64) * tf.cast(dense, tf.float64))
-        self._listen(heard, gates, examples)
+                dense *= tf.cast(examples, dense.dtype)
+                total.assign_add(tf.cast(tf.abs(dense) if whole else dense, tf.float64))
+        self._read_by(heard)
+        self._tell(heard, {id(one): s for one, s in zip(gated, slopes, strict=True)}, examples)
         return loss
 
-    def _listen(self, heard: list[Heard], gates: list[Any], examples: Any) -> None:
-        calls: dict[int, list[tuple[Heard, Any]]] = {}
-        for one, gate in zip(heard, gates or [None] * len(heard), strict=True):
-            calls.setdefault(id(one.reader), []).append((one, gate))
+    def _read_by(self, heard: list[Heard]) -> None:
+        """The squares of what is read, once for every reader."""
+        squares = {
+            reader: [_over(tf.square(one.last(one.x))) for one in heard if one.reader is reader]
+            for reader in set(self._norms.values())
+        }
         for name, reader in self._norms.items():
-            for one, _ in calls.get(id(reader), ()):
-                self._read[name].assign_add(_over(tf.square(tf.cast(one.x, tf.float64))))
+            for square in squares[reader]:
+                self._read[name].assign_add(square)
+
+    def _tell(self, heard: list[Heard], slopes: dict[int, Any], examples: Any) -> None:
+        """What the groups' fields are of, each group over all that reads it."""
+        sums = {id(one): self._summed(one, slopes.get(id(one)), examples) for one in heard}
         for name, places in self._groups.items():
             size = self._told["gate"][name].shape[0]
             gate = tf.zeros((examples, size), tf.float64)
             for reader, channel in places:
-                for one, gradient in calls.get(id(reader), ()):
-                    if gradient is not None:
-                        gate += _by_example(_by_channel(gradient, channel, size), examples)
-                    x = tf.abs(tf.cast(one.x, tf.float64))
-                    ones = tf.ones_like(x)
-                    for field, value in (
-                        ("active", tf.cast(x > 0, tf.float64)), ("activation", x), ("count", ones),
-                    ):  # fmt: skip
-                        told = _by_channel(_over(value)[None], channel, size)[0]
-                        self._told[field][name].assign_add(told)
-            # The loss is a mean over the examples of the chunk; a gate is of one of them.
-            gate *= tf.cast(examples, tf.float64)
-            self._told["gate"][name].assign_add(tf.reduce_sum(tf.abs(gate), axis=0))
-            self._told["gate_square"][name].assign_add(tf.reduce_sum(tf.square(gate), axis=0))
+                for one in [one for one in heard if one.reader is reader]:
+                    for field, value in sums[id(one)].items():
+                        if field == "gate":
+                            gate += _by_channel(value, channel, size)
+                        else:
+                            told = _by_channel(value[None], channel, size)[0]
+                            self._told[field][name].assign_add(told)
+            if self._gated:
+                # The loss is a mean over the examples of the chunk; a gate is of one of them.
+                gate *= tf.cast(examples, tf.float64)
+                self._told["gate"][name].assign_add(tf.reduce_sum(tf.abs(gate), axis=0))
+                self._told["gate_square"][name].assign_add(tf.reduce_sum(tf.square(gate), axis=0))
+
+    def _summed(self, one: Heard, slope: Any, examples: Any) -> dict[str, Any]:
+        """By field, sums over the positions of one call, for each place of the channels' axis."""
+        found = {}
+        if slope is not None:
+            product = one.last(one.x * slope)
+            # A layer inside TimeDistributed has more rows than there are examples.
+            rows = tf.reshape(product, (examples, -1, product.shape[-1]))
+            found["gate"] = tf.reduce_sum(rows, axis=1)
+        if self._needs & {"active", "activation"}:
+            x = one.last(one.x)
+            found["active"] = _over(tf.cast(x != 0, tf.float32))
+            found["activation"] = _over(tf.abs(x))
+            positions = tf.size(x) // tf.shape(x)[-1]
+            found["count"] = tf.fill([x.shape[-1]], tf.cast(positions, tf.float64))
+        return found
 
     def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
         for total, batch in zip(self._sums, self._batch, strict=True):
             total.assign_add(tf.abs(batch))
             batch.assign(tf.zeros_like(batch))
@@ -158,15 +184,10 @@ def _zeros(shape: Any) -> Any:
 
 def _over(x: Any) -> Any:
     """The sum over all axes but the last."""
-    return tf.reduce_sum(x, axis=list(range(len(x.shape) - 1)))
+    return tf.cast(tf.reduce_sum(x, axis=list(range(len(x.shape) - 1))), tf.float64)
 
 
 def _by_channel(x: Any, channel: Any, size: int) -> Any:
     """(rows, positions) summed to (rows, channels); a position without a channel counts nowhere."""
     x = tf.transpose(tf.cast(x, tf.float64))
     return tf.transpose(tf.math.unsorted_segment_sum(x, channel, size))
-
-
-def _by_example(x: Any, examples: Any) -> Any:
-    """Rows summed to one an example: a layer inside TimeDistributed sees more of them."""
-    return tf.reduce_sum(tf.reshape(x, (examples, -1, x.shape[-1])), axis=1)

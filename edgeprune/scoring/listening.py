@@ -1,11 +1,12 @@
-"""What a layer reads, and how the loss depends on it: a gate of ones on the input of every layer
-that reads channels with weights.
+"""What a layer reads, and how the loss depends on it: as if a gate of ones stood on the input of
+every layer that reads channels with weights.
 
 To silence a channel is to zero the weights that read it, so the gate stands where they read: what
 lies between the layer that makes a channel and those that read it (batch norm, activation, pooling,
 a residual) needs no rule. The gradient of a gate is Σ x · ∂L/∂x over positions, for each example
 and channel, from one backward pass (Molchanov et al., "Importance Estimation for Neural Network
-Pruning", CVPR 2019, section 3.2).
+Pruning", CVPR 2019, section 3.2). The product is taken of what the backward pass gives anyway, so
+that nothing is multiplied on the way forward.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ class Heard:
 
     Attributes:
         reader: the layer.
-        x: its input, the channels last: (examples, …, channels).
-        gate: ones, (examples, channels), that ``x`` was multiplied with.
+        x: its input, which no other layer is given.
     """
 
     reader: Reader
     x: Any
-    gate: Any
+
+    def last(self, value: Any) -> Any:
+        """``value``, in the shape of ``x``, with the channels last."""
+        axis = self.reader.axis
+        return value if axis == -1 else tf.experimental.numpy.moveaxis(value, axis, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +134,7 @@ def _einsum_axis(layer: Any) -> int | None:
 
 @contextlib.contextmanager
 def listening(readers: Iterable[Reader], tape: Any) -> Iterator[list[Heard]]:
-    """Within, every call of these layers is heard, and its gate is watched by ``tape``.
+    """Within, every call of these layers is heard, and what it reads is watched by ``tape``.
 
     Only the way in which the layers are called changes, and only until the end.
     """
@@ -151,13 +155,10 @@ def _tap(reader: Reader, tape: Any, heard: list[Heard]) -> None:
     call = layer.call
 
     def tapped(x: Any, *args: Any, **settings: Any) -> Any:
-        last = tf.experimental.numpy.moveaxis(x, reader.axis, -1)
-        gate = tf.ones((tf.shape(x)[0], last.shape[-1]), x.dtype)
-        tape.watch(gate)
-        heard.append(Heard(reader, last, gate))
-        shape = [1] * len(x.shape)
-        shape[0], shape[reader.axis] = -1, last.shape[-1]
-        return call(x * tf.reshape(gate, shape), *args, **settings)
+        x = tf.identity(x)  # its gradient is of this call alone
+        tape.watch(x)
+        heard.append(Heard(reader, x))
+        return call(x, *args, **settings)
 
     # Past Keras' tracking of attributes: nothing of the layer changes but this.
     object.__setattr__(layer, "call", tapped)

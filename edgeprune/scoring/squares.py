@@ -47,7 +47,7 @@ class Squares:
         ]
         self._step = FreeBatch(self._taken)
 
-    def take(self, parts: Parts) -> float:
+    def take(self, parts: Parts, *, whole: bool) -> float:
         total, loss = examples_of(parts), 0.0
         for start in range(0, total, self._together):
             few = between(parts, start, start + self._together)

@@ -71,8 +71,8 @@ class Statistics:
 class Gatherer(Protocol):
     """Sums over the data for some fields of :class:`Statistics`."""
 
-    def take(self, parts: Parts) -> float:
-        """One chunk; the mean loss of its examples."""
+    def take(self, parts: Parts, *, whole: bool) -> float:
+        """One chunk, where ``whole`` all of its micro-batch; the mean loss of its examples."""
         ...
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ def gather(
         ):
             for parts in chunks:
                 for gatherer in gatherers:
-                    loss = gatherer.take(parts)
+                    loss = gatherer.take(parts, whole=len(chunks) == 1)
                     if not math.isfinite(loss):
                         raise TrainingError(
                             f"scoring: loss {objective.name!r} is {loss} in batch {number}; "
