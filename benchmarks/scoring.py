@@ -1,9 +1,10 @@
 """What scoring costs, as ratios in one run: ``make bench-scoring``.
 
-Wall time of scoring against one epoch of training over the same samples, in the same batches, with
-the same loss, each with the building of its graph: all scores that one backward pass gives, those of
-single examples (``fisher``, ``obd``) apart. What was timed is compared with scores
-gathered in other chunks. Kept in ``benchmarks/results/scoring.json``; 1 where the promise is broken.
+Wall time of scoring against one epoch of training over the same samples, in the same batches,
+with the same loss, each with the building of its graph: all scores that one backward pass gives,
+those of single examples (``fisher``, ``obd``) apart. What was timed is compared with scores that
+were gathered in other chunks. Kept in ``benchmarks/results/scoring.json``; 1 where the promise is
+broken.
 """
 
 from __future__ import annotations
