@@ -162,6 +162,18 @@ def positions() -> Any:
     return keras.Model(inputs, L.Dense(3, name="out")(x))
 
 
+def told() -> Any:
+    """Attention scores come out too, one read and one not; one attends over one axis of two."""
+    inputs = keras.Input((3, 4, 5))
+    x = L.Dense(6, activation="relu", name="a")(inputs)
+    x = L.MultiHeadAttention(2, 3, attention_axes=(2,), name="rows")(x, x)
+    x = L.Reshape((12, 6))(x)
+    y, scores = L.MultiHeadAttention(3, 4, name="mha")(x, x, return_attention_scores=True)
+    z, _ = L.Attention()([y, y], return_attention_scores=True)
+    x = L.Concatenate()([L.Flatten()(z), L.Flatten()(scores)])
+    return keras.Model(inputs, L.Dense(3, name="out")(x))
+
+
 _SCORES = "attention scores read it, and no exact zero arrives"
 _LENGTH = "the length over channels reads it, and no exact zero arrives"
 _DOT = "a dot product reads it, and no exact zero arrives"
@@ -264,5 +276,16 @@ NETS = {
         {"c3": "g3 takes means over channels"},
     ),
     "unit": Net(unit, {"a": (8, [*_dense("a"), *_read("b")])}, {"b": _LENGTH}),
+    "told": Net(
+        told,
+        {
+            "a": (6, [*_dense("a"), *_asks("rows")]),
+            "rows": (6, [*_gives("rows"), *_asks("mha")]),
+            **_heads("rows", 2, 3, 3),
+            "mha": (6, [*_gives("mha"), *_read("out")]),
+            **_heads("mha", 3, 4, 4),
+            "mha:1": (3, [*_heads("mha", 3, 4, 4)["mha:1"][1], *_read("out")]),
+        },
+    ),
     "positions": Net(positions, {"a": (8, [*_dense("a"), *_read("out")])}),
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeprune.models.calls import Call, arguments, attended
-from edgeprune.surgery.flows import Book, Flow, held
+from edgeprune.surgery.flows import Book, Flow, Values, held, unknown
 
 _MASKS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
 
@@ -35,3 +35,8 @@ def passed(call: Call, inputs: Sequence[Flow], book: Book) -> Flow:
     for flow in (*masks, *sources, *([] if alone else [inputs[query][:-1]])):
         held(flow, f"{call.layer.name} attends over them", book)
     return inputs[query][:-1]
+
+
+def beside_scores(call: Call, made: Values) -> tuple[Values, ...]:
+    """What is known of the output, and that of the scores, where they come out too, nothing is."""
+    return (made, *(unknown(len(shape)) for shape in call.out_shapes[1:]))

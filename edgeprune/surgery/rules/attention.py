@@ -24,12 +24,13 @@ from edgeprune.surgery.flows import (
     Part,
     Sent,
     Values,
+    held,
     joined_axis,
     lane_of,
     product,
 )
 from edgeprune.surgery.rules.activations import applied
-from edgeprune.surgery.rules.attending import masked, passed
+from edgeprune.surgery.rules.attending import beside_scores, masked, passed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 from edgeprune.surgery.rules.einsum import contracted, misplaced, nowhere
 
@@ -67,11 +68,8 @@ class MultiHeadAttentionRule(Rule):
     many = True
 
     def refusal(self, call: Call) -> str | None:
-        if call.settings.get("return_attention_scores"):
-            return "it returns its attention scores"
-        axes = getattr(call.layer, "_attention_axes", None)
-        if axes is not None and len(axes) != len(call.in_shapes[0]) - 1:
-            return "it attends over some of its axes only"
+        if len(call.outputs) > 1 and len(call.in_shapes[0]) > 2:
+            return "it returns scores whose shape Keras takes for another"
         mask = call.settings.get("attention_mask")
         if mask is not None and np.ndim(mask) > 3 and np.shape(mask)[1] > 1:
             return "its mask is another for each head"
@@ -102,7 +100,13 @@ class MultiHeadAttentionRule(Rule):
                 parts += weighed("output_dense/bias", axis, made, "makes")
         given = tuple(tuple(ids for ids in made if ids.size > 1) for made in lanes.made)
         demand = Demand(lanes.key, ((query, -1), (key, -1)), _SCORES)
-        return Sent(((*before, *given),), tuple(parts), (demand,))
+        # The scores of each head, of queries by keys.
+        scores: list[Flow] = [((lanes.queries,), (), ())] * (len(call.outputs) - 1)
+        for positions in (
+            (before, *(inputs[place][:-1] for place in (key, value))) if scores else ()
+        ):
+            held(positions, f"{call.layer.name} says how it attends over them", book)
+        return Sent(((*before, *given), *scores), tuple(parts), (demand,))
 
     def _lanes(self, call: Call, inputs: Sequence[Flow], book: Book) -> Lanes:
         layer = call.layer
@@ -137,13 +141,16 @@ class MultiHeadAttentionRule(Rule):
             mixed = product(mixed, applied(call.layer._gate_dense.activation, gate))
         return mixed
 
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+    def constant(
+        self, call: Call, weights: Weights, values: Sequence[Values]
+    ) -> Values | tuple[Values, ...]:
         kernel = weights["output_dense/kernel"]
         context = self._context(call, weights, values)
         last = "cdefg"[: kernel.ndim - 2]
         made = contracted(f"ab,ab{last}->{last}", context, kernel)
         made = made + weights.get("output_dense/bias", 0.0)
-        return made.reshape((1,) * (len(call.out_shapes[0]) - made.ndim) + made.shape)
+        made = made.reshape((1,) * (len(call.out_shapes[0]) - made.ndim) + made.shape)
+        return beside_scores(call, made)
 
     def folds(self, call: Call, part: Part) -> str | None:
         return None if call.layer._output_dense.bias is not None else "its projections have no bias"

@@ -18,7 +18,7 @@ from edgeprune.surgery.flows import (
     lane_of,
     on_axis,
 )
-from edgeprune.surgery.rules.attending import masked, passed
+from edgeprune.surgery.rules.attending import beside_scores, masked, passed
 from edgeprune.surgery.rules.base import Rule, Weights, weighed
 
 _SCORES = "attention scores read it, and no exact zero arrives"
@@ -33,11 +33,6 @@ class AttentionRule(Rule):
     """
 
     many = True
-
-    def refusal(self, call: Call) -> str | None:
-        if call.settings.get("return_attention_scores"):
-            return "it returns its attention scores"
-        return super().refusal(call)
 
     def takes(self) -> frozenset[str]:
         return frozenset({"use_causal_mask", "return_attention_scores", "mask"})
@@ -55,7 +50,8 @@ class AttentionRule(Rule):
             Demand(ids, ((query, -1), (key, -1)), _SCORES, every=not self._multiplies(call))
             for ids in (() if parts else lanes)
         ]
-        return Sent(((*before, inputs[value][-1]),), tuple(parts), tuple(demands))
+        scores: list[Flow] = [(*before, ())] * (len(call.outputs) - 1)
+        return Sent(((*before, inputs[value][-1]), *scores), tuple(parts), tuple(demands))
 
     def _multiplies(self, call: Call) -> bool:
         return bool(call.layer.score_mode == "dot")
@@ -71,12 +67,14 @@ class AttentionRule(Rule):
             found = np.where(np.isnan(found), found, 0.0)
         return [asked, found]
 
-    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+    def constant(
+        self, call: Call, weights: Weights, values: Sequence[Values]
+    ) -> Values | tuple[Values, ...]:
         value = values[attended(call)[2]]
         lane = lane_of(value, -1, value.shape[-1])
         # A query that is masked gets zero.
         lane = np.where(lane == 0, lane, np.nan) if masked(call) else lane
-        return on_axis(lane, -1, len(call.out_shapes[0]))
+        return beside_scores(call, on_axis(lane, -1, len(call.out_shapes[0])))
 
 
 class AdditiveAttentionRule(AttentionRule):
