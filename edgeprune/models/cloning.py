@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import keras
@@ -187,22 +188,24 @@ class _Builder:
 
     def _calls(self, graph: Any) -> Callable[..., Any]:
         """Keras calls the nodes in the order in which they are listed, each once."""
-        order = iter([call for call in calls(graph) if call.inputs])
+        found = calls(graph)
+        order = iter([call for call in found if call.inputs])
+        taken = {call.layer.name for call in found}
 
         def called(layer: Any, *args: Any, **kwargs: Any) -> Any:
             function = self._instead.get(id(next(order).outputs[0]))
             if function is None:
                 return layer(*args, **kwargs)
             made = function(*args, **kwargs)
-            _name_after(layer, made, (args, kwargs))
+            _name_after(layer, made, (args, kwargs), taken)
             return made
 
         return called
 
 
-def _name_after(operation: Any, made: Any, given: Any) -> None:
-    """Operations called in place of another have its name, where Keras would number them by what
-    the process made before."""
+def _name_after(operation: Any, made: Any, given: Any, taken: set[str]) -> None:
+    """Operations called in place of another have its name, and numbers behind it that are not
+    ``taken``, where Keras would number them by what the process made before."""
     known = {id(tensor) for tensor in keras.tree.flatten(given)}
     waiting = [tensor for tensor in keras.tree.flatten(made) if id(tensor) not in known]
     named = [operation]
@@ -211,9 +214,16 @@ def _name_after(operation: Any, made: Any, given: Any) -> None:
         made_by = tensor._keras_history.operation
         if id(tensor) in known or any(made_by is one for one in named):
             continue
-        made_by.name = operation.name if len(named) == 1 else f"{operation.name}_{len(named) - 1}"
+        made_by.name = operation.name if len(named) == 1 else _free(operation.name, taken)
         named.append(made_by)
         waiting += made_by._inbound_nodes[-1].input_tensors
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """``name`` with the first number behind it that is not taken; it is then."""
+    free = next(one for one in (f"{name}_{number}" for number in count(1)) if one not in taken)
+    taken.add(free)
+    return free
 
 
 def _is_graph(layer: Any) -> bool:

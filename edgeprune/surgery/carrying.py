@@ -178,7 +178,7 @@ class _Carrier:
             others = tuple(place for place in range(taken.ndim) if place not in kept)
             delta = np.tensordot(value[rows], taken.sum(axis=others, keepdims=True), (0, axis))
             delta = delta.reshape([taken.shape[place] for place in kept[1:]])
-            if delta.any():
+            if self._sliced(step, first.part, delta).any():
                 assert step.rule is not None
                 inner = step.rule.bias(step.node.call, first.part)
                 total = found[inner][0] + delta if inner in found else delta

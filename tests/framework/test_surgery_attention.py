@@ -121,6 +121,27 @@ def test_a_bias_stays_where_it_was() -> None:
         assert {"mha:1": 2, "mha:2": 2}.items() <= {g.name: g.size for g in trace(small)}.items()
 
 
+def test_no_bias_is_made_for_what_leaves_too() -> None:
+    """Only the channel that is cut reads the second head, and what it reads is a constant."""
+    with float64():
+        inputs = keras.Input((5, 4))
+        x = L.Dense(6, activation="sigmoid", name="a")(inputs)
+        y = L.MultiHeadAttention(2, 3, use_bias=False, name="mha")(x, x)
+        model = keras.Model(inputs, L.Dense(3, name="out")(L.Concatenate()([x, y])))
+        x = [inputs_for((5, 4), 0)]
+        woken(model, x, 0)
+        for weight, place in (
+            ("a/kernel", np.s_[:, :5]),
+            ("mha/value_dense/kernel", np.s_[5, 1]),
+            ("mha/output_dense/kernel", np.s_[1, :, 1:]),
+        ):
+            value = np.array(named_weights(model)[weight])
+            value[place] = 0
+            named_weights(model)[weight].assign(value)
+        small = proven(model, Plan.cut(trace(model), {"mha": [0]}), x)
+    assert small.get_layer("mha").num_heads == 1
+
+
 class _ForgetsTheScale(MultiHeadAttentionRule):
     def rescaled(self, call: Any, after: Any) -> Any:
         return {}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from surgery_nets import float64, inputs_for, woken
+from surgery_nets import float64, inputs_for, proven, woken
 
 from edgeprune.graphs import evened
 from edgeprune.models import named_weights
@@ -169,3 +169,16 @@ def test_evened_keeps_what_was_to_stay_and_no_more_than_it_must(
         assert not (was & ~now).any()
         assert not now[~stays].any()
         assert set(now[stays].sum(axis=1)) <= {max(1, was.sum(axis=1).max())}
+
+
+@pytest.mark.parametrize(("drop", "left"), [([0], 6), ([0, 4], 4), ([3, 4, 5], 6)])
+def test_filters_stay_even_behind_what_has_no_channels(drop: list[int], left: int) -> None:
+    with float64():
+        i = keras.Input((6, 6, 3))
+        x = keras.ops.matmul(L.Conv2D(5, 1, name="a")(i), np.eye(5, 4))
+        x = L.Conv2D(6, 1, groups=2, activation="tanh", name="g")(x)
+        model = keras.Model(i, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(x)))
+        x = inputs_for((6, 6, 3), 0)
+        woken(model, x, 0)
+        small = proven(model, Plan.cut(trace(model), {"g": drop}), x)
+    assert small.get_layer("g").filters == left

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src.ops import numpy as numeric
 from surgery_nets import inputs_for, proven, random_plan, woken
 
 from edgeprune.errors import ModelError, PlanError
@@ -21,6 +22,7 @@ from edgeprune.models import (
     save_model,
     values_digest,
 )
+from edgeprune.models.calls import calls
 from edgeprune.plans import Cut, Mask, Plan
 from edgeprune.surgery import Kept, StripReport, cut, strip, strip_with_report, trace, zero
 
@@ -333,6 +335,21 @@ def test_an_output_keeps_its_name() -> None:
     assert small.output_names == ["join", "norm"]
     y = {"join": np.ones((8, 4)), "norm": np.ones((8, 3))}
     small.fit(np.ones((8, 4)), y, verbose=0)
+
+
+def test_an_operation_that_becomes_two_takes_a_name_that_is_free() -> None:
+    i = keras.Input((4,))
+    x = L.Dense(8, name="wide", activation="tanh")(i)
+    parts = [
+        numeric.GetItem(name=name)(x, (slice(None), slice(None, None, 3)))
+        for name in ("part", "part_1")
+    ]
+    model = keras.Model(i, L.Dense(2, name="head")(L.Concatenate()([x, *parts])))
+    x = inputs_for((4,), 0)
+    woken(model, x, 0)
+    small = proven(model, Plan.cut(trace(model), {"wide": [1, 3]}), x, most=1e-5)
+    assert small.get_layer("wide").units == 6
+    assert {"part", "part_1"} <= {call.layer.name for call in calls(small)}
 
 
 @pytest.mark.parametrize(

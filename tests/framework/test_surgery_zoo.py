@@ -13,7 +13,7 @@ from zoo_nets import OUT, ZOO
 
 from edgeprune.errors import ModelError
 from edgeprune.models import load_model, parameters, save_model, values_digest
-from edgeprune.plans import Plan
+from edgeprune.plans import Mask, Plan
 from edgeprune.surgery import strip, trace, zero
 from edgeprune.surgery.rules import RULES
 from edgeprune.surgery.rules.base import Rule
@@ -152,3 +152,18 @@ def test_a_slice_that_would_be_empty_keeps_one_channel() -> None:
 
 def test_output_reason_wins() -> None:
     assert OUT in {group.fixed for group in trace(next(iter(ZOO))())}
+
+
+def test_lists_are_rounded_as_keras_rounds_them() -> None:
+    """To float32, also where it computes in float64."""
+    with float64():
+        i = keras.Input((4,))
+        x = L.Dense(5, activation="sigmoid", name="a")(i)
+        x = L.Rescaling([0.1, 0.2, 0.3, 0.4, 0.7], offset=[0.3, 0.9, 0.6, 0.1, 0.7])(x)
+        model = keras.Model(i, L.Dense(3, name="head")(x))
+        x = inputs_for((4,), 0)
+        woken(model, x, 0)
+        keep = np.ones((4, 5), bool)
+        keep[:, [1, 4]] = False
+        plan = Plan(trace(model).model, (), (Mask("a/kernel", keep),))
+        assert proven(model, plan, x).get_layer("a").units == 3

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
+    NOWHERE,
     After,
     Book,
     Flow,
@@ -62,7 +63,11 @@ class ConvolutionRule(Rule):
         reads, makes = self._axes(call)
         made = book.fresh(layer.filters)
         runs = getattr(layer, "groups", 1)
-        parts = weighed("kernel", reads, inputs[0][-1], "reads", runs=runs)
+        read = inputs[0][-1]
+        if runs > 1 and not read:
+            # Its filters stay even, also where what it reads has no channels that could leave.
+            read = (np.full(call.in_shapes[0][-1] or 0, NOWHERE),)
+        parts = weighed("kernel", reads, read, "reads", runs=runs)
         parts.append(Part("kernel", makes, made, "makes"))
         if layer.use_bias:
             parts.append(Part("bias", 0, made, "makes"))

@@ -63,10 +63,9 @@ class RescalingRule(Rule):
         return Sent((inputs[0],))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
-            return np.asarray(values[0] * call.layer.scale + call.layer.offset)
-        # Keras rounds both numbers to its own float before it computes.
-        return applied(call.layer.call, values[0])
+        # Keras rounds its numbers to its own float before it computes.
+        spread, *_ = np.broadcast_arrays(values[0], call.layer.scale, call.layer.offset)
+        return applied(call.layer.call, spread)
 
     def spells(self, call: Call) -> bool:
         return bool(np.ndim(call.layer.scale) or np.ndim(call.layer.offset))
