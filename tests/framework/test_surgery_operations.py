@@ -57,14 +57,36 @@ FOLLOWED: dict[str, Made] = {
     "norms": lambda a, b: ops.norm(a, axis=(1, 2), keepdims=True) * ops.norm(a, 1, -1, True),
     "over time": lambda a, b: ops.logsumexp(b, axis=1) + ops.cumprod(a, axis=1)[:, 2],
     "amax": lambda a, b: ops.amax(a, axis=1) + ops.cast(ops.argmax(b, axis=1), a.dtype),
+    "tile": lambda a, b: ops.tile(ops.sigmoid(b), [1, 2, 3]),
+    "flip": lambda a, b: ops.flip(L.Dense(4, name="c")(ops.flip(ops.sigmoid(b), [1, 2])), 1),
+    "pad by reflection": lambda a, b: ops.pad(b, [[0, 0], [2, 1], [0, 0]], mode="reflect"),
+    "pad by a number": lambda a, b: ops.pad(
+        ops.sigmoid(a), [[0, 0], [1, 2], [1, 0]], constant_values=2.0
+    ),
     "a channel by its number": lambda a, b: _picked(b),
     "every channel by its number": lambda a, b: _unstacked(a),
+}
+IMAGES: dict[str, Made] = {
+    "depth to space": lambda a, b: ops.depth_to_space(a, 2),
+    "space to depth": lambda a, b: ops.space_to_depth(b, 2),
+    "roll and windows": lambda a, b: ops.transpose(
+        ops.reshape(ops.roll(b, (-1, 1), axis=(1, 2)), (-1, 2, 2, 2, 2, 8)), (0, 1, 3, 2, 4, 5)
+    ),
+    "rot90": lambda a, b: ops.rot90(a, axes=(1, 2)),
+    "borders": lambda a, b: ops.image.crop_images(ops.image.pad_images(b, 1, 2, 3, 1), 1, 1, 0, 0),
 }
 MIXED: dict[str, tuple[Made, str]] = {
     "sigmoid": (lambda a, b: ops.einsum("btc->bt", ops.sigmoid(a)), "channels without weights"),
     "the batch": (lambda a, b: ops.einsum("btc,bsc", a, b), "over the batch"),
     "a diagonal": (lambda a, b: ops.einsum("bcc->bc", L.Dense(5)(a)), "takes a diagonal"),
     "unstack": (lambda a, b: _unstacked(ops.sigmoid(a)), "picks it by number"),
+    "flip of the batch": (lambda a, b: ops.flip(a), "moves the batch"),
+    "roll": (lambda a, b: ops.roll(a, (1, 1), axis=(1, 2)), "moves it by its place"),
+    "reflection": (
+        lambda a, b: ops.pad(a, [[0, 0], [0, 0], [1, 2]], mode="reflect"),
+        "moves it by its place",
+    ),
+    "triangle": (lambda a, b: ops.tril(a), "moves it by its place"),
     "cumprod": (lambda a, b: ops.cumprod(a, axis=-1), "cumprod"),
     "argmax": (lambda a, b: ops.cast(ops.argmax(a, axis=-1), a.dtype), "counts them"),
     "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
@@ -72,19 +94,19 @@ MIXED: dict[str, tuple[Made, str]] = {
 }
 
 
-def _net(made: Made) -> Any:
-    i = keras.Input((5, 4))
-    a = L.Dense(6, activation="relu", name="a")(i)
-    b = L.Dense(6, activation="tanh", name="b")(i)
+def _net(made: Made, shape: tuple[int, ...] = (5, 4), units: int = 6) -> Any:
+    i = keras.Input(shape)
+    a = L.Dense(units, activation="relu", name="a")(i)
+    b = L.Dense(units, activation="tanh", name="b")(i)
     x = made(a, b)
     return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
 
 
-@pytest.mark.parametrize("name", FOLLOWED)
+@pytest.mark.parametrize("name", [*FOLLOWED, *IMAGES])
 def test_channels_leave_exactly(name: str) -> None:
     with float64():
-        model = _net(FOLLOWED[name])
-        x = inputs_for((5, 4), 0)
+        model = _net(FOLLOWED[name]) if name in FOLLOWED else _net(IMAGES[name], (4, 4, 3), 8)
+        x = inputs_for(tuple(model.inputs[0].shape[1:]), 0)
         woken(model, x, 0)
         graph = trace(model)
         assert {group.fixed for group in graph} == {None, "model input", "model output"}

@@ -48,6 +48,7 @@ from edgeprune.surgery.rules.pointwise import (
     PReLURule,
 )
 from edgeprune.surgery.rules.products import PRODUCTS
+from edgeprune.surgery.rules.pushed import PUSHED
 from edgeprune.surgery.rules.reductions import REDUCTIONS
 from edgeprune.surgery.rules.shapes import (
     CroppingRule,
@@ -121,6 +122,7 @@ RULES: Mapping[type, Rule] = {
     **OPERATIONS,
     **PRODUCTS,
     **REDUCTIONS,
+    **PUSHED,
     **MOVES,
     **GATHERS,
 }  # fmt: skip

@@ -1,5 +1,5 @@
-"""Keras operations used as layers that pick or turn positions of an axis: flip, roll, take, repeat,
-pad; and those that change the order of axes.
+"""Keras operations used as layers that pick positions of an axis: roll, take, repeat; and those
+that change the order of axes.
 
 Lanes go through the same choice of positions. Where channels leave, ``take`` with the positions
 that are left is called in place of the operation.
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import NOWHERE, After, Book, Flow, Sent, Values, Wall
+from edgeprune.surgery.flows import After, Book, Flow, Sent, Values, Wall
 from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.rules.moves import TransposeOperation
+from edgeprune.surgery.rules.pushed import PushedRule
 
 Positions = npt.NDArray[np.int64]
 
@@ -71,10 +72,6 @@ class GatherRule(Rule):
         return axis - 1
 
 
-def _rolled(call: Call, positions: Positions) -> Positions:
-    return np.roll(positions, call.layer.shift)
-
-
 def _repeated(call: Call, positions: Positions) -> Positions:
     return np.repeat(positions, call.layer.repeats)
 
@@ -93,26 +90,27 @@ class TakeRule(GatherRule):
         return frozenset({"indices"})
 
 
-class PadRule(Rule):
-    """``keras.ops.pad`` with a constant: what is padded holds no channel."""
+class RollRule(GatherRule):
+    """``keras.ops.roll``: over several axes only those without channels."""
 
-    def refusal(self, call: Call) -> str | None:
-        return "it repeats the border" if call.layer.mode != "constant" else super().refusal(call)
+    def __init__(self) -> None:
+        super().__init__(lambda call, positions: np.roll(positions, call.layer.shift))
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        widths = [tuple(map(int, width)) for width in call.layer.pad_width]
-        rank = len(inputs[0]) + 1
-        widths = widths * rank if len(widths) == 1 else widths
-        if any(widths[0]):
-            raise Wall("it pads the batch")
-        return Sent(
-            (
-                tuple(
-                    tuple(np.pad(ids, width, constant_values=NOWHERE) for ids in lanes)
-                    for lanes, width in zip(inputs[0], widths[1:], strict=True)
-                ),
-            )
-        )
+        if isinstance(call.layer.axis, int):
+            return super().send(call, inputs, book)
+        return _SEVERAL.send(call, inputs, book)
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        if isinstance(call.layer.axis, int):
+            return super().constant(call, weights, values)
+        return _SEVERAL.constant(call, weights, values)
+
+    def instead(self, call: Call, after: After) -> Callable[..., Any] | None:
+        return super().instead(call, after) if isinstance(call.layer.axis, int) else None
+
+
+_SEVERAL = PushedRule()
 
 
 class SwapRule(TransposeOperation):
@@ -131,11 +129,9 @@ class SwapRule(TransposeOperation):
 
 
 GATHERS: Mapping[type, Rule] = {
-    numeric.Flip: GatherRule(lambda _, positions: positions[::-1]),
-    numeric.Roll: GatherRule(_rolled),
+    numeric.Roll: RollRule(),
     numeric.Repeat: GatherRule(_repeated),
     numeric.Take: TakeRule(_taken),
-    numeric.Pad: PadRule(),
     numeric.Swapaxes: SwapRule(lambda op, x: np.swapaxes(x, op.axis1, op.axis2)),
     numeric.Moveaxis: SwapRule(lambda op, x: np.moveaxis(x, op.source, op.destination)),
 }

@@ -174,9 +174,7 @@ def reshaped(flow: Flow, before: Shape, after: Shape, book: Book) -> Flow:
             raise Wall("it reshapes an axis whose length is free")
         for axis, ids in lanes:
             inside = on_axis(ids, axis - old[0], len(old))
-            place, lane = _gathered(
-                np.broadcast_to(inside, lengths or ()).reshape(goal or ()), book
-            )
+            place, lane = gathered(np.broadcast_to(inside, lengths or ()).reshape(goal or ()), book)
             made[new[place]] = (*made[new[place]], lane)
     return tuple(made)
 
@@ -213,7 +211,7 @@ def _size(shape: Shape) -> float:
     return math.inf if None in shape else math.prod(length or 0 for length in shape)
 
 
-def _gathered(spread: Ids, book: Book) -> tuple[int, Ids]:
+def gathered(spread: Ids, book: Book) -> tuple[int, Ids]:
     """The axis on which channels lie, and the lane there; over several, slices become one."""
     short = alike(spread)
     axes = [axis for axis, length in enumerate(short.shape) if length > 1]
