@@ -64,6 +64,15 @@ FOLLOWED: dict[str, Made] = {
         ops.sigmoid(a), [[0, 0], [1, 2], [1, 0]], constant_values=2.0
     ),
     "a channel by its number": lambda a, b: _picked(b),
+    "a channel taken": lambda a, b: ops.sigmoid(b) * ops.take(b, 2, axis=-1)[..., None],
+    "positions taken": lambda a, b: ops.take(a, 2, axis=1) + ops.take(b, [[0, 3]], axis=1)[:, 0, 1],
+    "numbers": lambda a, b: ops.stack([ops.sum(a[:, 1], -1), b[:, 0, 3] * b[:, 1, 2]], axis=-1),
+    "one number": lambda a, b: L.Concatenate()(
+        [L.Flatten()(a[:, 0, 1]), ops.reshape(a[:, 1, 1], (-1, 1)), b[:, 0]]
+    ),
+    "append": lambda a, b: ops.append(a, ops.hstack([b, b])[:, ::2], axis=-1),
+    "neighbours": lambda a, b: ops.diff(a, axis=1),
+    "best": lambda a, b: ops.top_k(ops.transpose(b, (0, 2, 1)), 2)[0],
     "every channel by its number": lambda a, b: _unstacked(a),
 }
 IMAGES: dict[str, Made] = {
@@ -87,6 +96,8 @@ MIXED: dict[str, tuple[Made, str]] = {
         "moves it by its place",
     ),
     "triangle": (lambda a, b: ops.tril(a), "moves it by its place"),
+    "best": (lambda a, b: ops.top_k(b, 2)[0], "counts them"),
+    "a table of channels": (lambda a, b: ops.take(a, [[0, 1]], axis=-1), "picks it by number"),
     "cumprod": (lambda a, b: ops.cumprod(a, axis=-1), "cumprod"),
     "argmax": (lambda a, b: ops.cast(ops.argmax(a, axis=-1), a.dtype), "counts them"),
     "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
@@ -110,6 +121,21 @@ def test_channels_leave_exactly(name: str) -> None:
         woken(model, x, 0)
         graph = trace(model)
         assert {group.fixed for group in graph} == {None, "model input", "model output"}
+        for seed in range(2):
+            proven(model, random_plan(model, np.random.default_rng(seed)), x)
+
+
+@pytest.mark.parametrize("target", [(-1, 3), (-1, 2, 3), (-1, 12)])
+def test_a_reshape_around_a_free_length(target: tuple[int, ...]) -> None:
+    with float64():
+        i = keras.Input((None, 4))
+        x = L.Reshape(target)(L.Dense(6, activation="sigmoid", name="a")(i))
+        x = L.Dense(5, activation="tanh", name="b")(x)
+        x = ops.mean(x, axis=tuple(range(1, len(target))))
+        model = keras.Model(i, L.Dense(3, name="head")(ops.reshape(x, (-1, 5))))
+        x = inputs_for((6, 4), 0)
+        woken(model, x, 0)
+        assert trace(model)["a"].fixed is None
         for seed in range(2):
             proven(model, random_plan(model, np.random.default_rng(seed)), x)
 

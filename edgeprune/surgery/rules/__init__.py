@@ -107,7 +107,7 @@ RULES: Mapping[type, Rule] = {
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D",
         "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D",
     ),
-    **_named(ResizingRule(), "Resizing"),
+    **_named(ResizingRule(), "Resizing", "CenterCrop"),
     **_named(MaskingRule(), "Masking"),
     **_named(PaddingRule(), "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
     **_named(CroppingRule(), "Cropping1D", "Cropping2D", "Cropping3D"),

@@ -39,6 +39,8 @@ class Rule:
 
     many = False
     """Whether it takes several inputs or makes several outputs."""
+    alone = False
+    """Whether it takes tensors of one number an example."""
 
     def refusal(self, call: Call) -> str | None:
         """Why this call cannot be followed; ``None`` where it can."""
@@ -47,7 +49,7 @@ class Rule:
         settings = {key for key, value in call.settings.items() if key != "training" or value}
         if settings - self.takes():
             return f"it is called with {', '.join(sorted(settings))}"
-        return None if all(call.in_shapes) else "its input has no axis"
+        return None if self.alone or all(call.in_shapes) else "its input has no axis"
 
     def takes(self) -> frozenset[str]:
         """Keyword arguments of a call that the rule knows."""

@@ -16,7 +16,18 @@ import numpy.typing as npt
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import After, Book, Flow, Sent, Values, Wall
+from edgeprune.surgery.flows import (
+    After,
+    Book,
+    Demand,
+    Flow,
+    Sent,
+    Values,
+    Wall,
+    held,
+    lane_of,
+    unknown,
+)
 from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.rules.moves import TransposeOperation
 from edgeprune.surgery.rules.pushed import PushedRule
@@ -76,18 +87,55 @@ def _repeated(call: Call, positions: Positions) -> Positions:
     return np.repeat(positions, call.layer.repeats)
 
 
-def _taken(call: Call, positions: Positions) -> Positions:
+def _indices(call: Call) -> Any:
     given = call.args[1] if len(call.args) > 1 else call.settings.get("indices")
-    if given is None or isinstance(given, keras.KerasTensor) or np.ndim(given) != 1:
+    if given is None or isinstance(given, keras.KerasTensor):
         raise Wall("it picks by what is no list of positions")
-    return positions[np.asarray(given)]
+    return np.asarray(given)
 
 
 class TakeRule(GatherRule):
-    """``keras.ops.take``."""
+    """``keras.ops.take``. A number alone takes its axis away, a table makes several of it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda call, positions: positions[_indices(call)])
 
     def takes(self) -> frozenset[str]:
         return frozenset({"indices"})
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        rank = _indices(call).ndim
+        if rank == 1:
+            return super().send(call, inputs, book)
+        axis, flow = self._axis(call), list(inputs[0])
+        flow[axis : axis + 1] = [()] * rank
+        reason = f"{call.layer.name} picks it by number"
+        demands = [
+            Demand(ids[_indices(call)][None], ((0, axis),), reason, always=True)
+            for ids in (inputs[0][axis] if not rank else ())
+        ]
+        held(inputs[0][axis : axis + 1] if rank else (), reason, book)
+        return Sent((tuple(flow),), (), tuple(demands))
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        axis = self._axis(call)
+        return [lane_of(values[0], axis, call.in_shapes[0][axis] or 1)[_indices(call)][None]]
+
+    def instead(self, call: Call, after: After) -> Callable[..., Any] | None:
+        axis = self._axis(call)
+        keep = after.kept[0][axis]
+        if _indices(call).ndim or keep is None:
+            return super().instead(call, after)
+        number = np.arange(call.in_shapes[0][axis] or 1)[_indices(call)]
+        place = int(np.flatnonzero(keep == number)[0])
+        return lambda x, *_, **__: keras.ops.take(x, place, axis=axis + 1)
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        if _indices(call).ndim == 1:
+            return super().constant(call, weights, values)
+        return unknown(len(call.out_shapes[0]))
 
 
 class RollRule(GatherRule):
@@ -131,7 +179,7 @@ class SwapRule(TransposeOperation):
 GATHERS: Mapping[type, Rule] = {
     numeric.Roll: RollRule(),
     numeric.Repeat: GatherRule(_repeated),
-    numeric.Take: TakeRule(_taken),
+    numeric.Take: TakeRule(),
     numeric.Swapaxes: SwapRule(lambda op, x: np.swapaxes(x, op.axis1, op.axis2)),
     numeric.Moveaxis: SwapRule(lambda op, x: np.moveaxis(x, op.source, op.destination)),
 }

@@ -94,8 +94,8 @@ class ConcatenateRule(Rule):
     @staticmethod
     def axis(call: Call) -> int:
         """The axis, counted without the batch."""
-        axis, rank = call.layer.axis, len(call.out_shapes[0])
-        if axis == 0:
+        axis, rank = getattr(call.layer, "axis", 1), len(call.out_shapes[0])
+        if axis in (0, None):
             raise Wall("it concatenates along the batch")
         return axis + rank if axis < 0 else axis - 1
 

@@ -64,6 +64,8 @@ class TransposeOperation(Rule):
 class ExpandOperation(Rule):
     """``keras.ops.expand_dims``."""
 
+    alone = True
+
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         flow = list(inputs[0])
         for axis in self._axes(call):
@@ -189,7 +191,7 @@ class UnstackOperation(Rule):
 class StackOperation(Rule):
     """``keras.ops.stack``: what meets at a position is one channel."""
 
-    many = True
+    many = alone = True
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         axis = int(call.layer.axis) % (len(call.out_shapes[0]) + 1)
@@ -310,6 +312,8 @@ MOVES: Mapping[type, Rule] = {
     core.Unstack: UnstackOperation(),
     numeric.Stack: StackOperation(),
     numeric.Concatenate: ConcatenateRule(),
+    numeric.Append: ConcatenateRule(),
+    numeric.Hstack: ConcatenateRule(),  # along the first axis behind the batch
     numeric.GetItem: SliceOperation(),
 }
 """By exact class."""

@@ -55,6 +55,8 @@ class ElementwiseRule(Rule):
 class FilledRule(Rule):
     """``ops.zeros_like``: the same number everywhere, whatever goes in."""
 
+    alone = True
+
     def __init__(self, number: float) -> None:
         self._number = number
 

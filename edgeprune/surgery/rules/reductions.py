@@ -13,7 +13,18 @@ from keras.src.ops import math as maths
 from keras.src.ops import numpy as numeric
 
 from edgeprune.models.calls import Call
-from edgeprune.surgery.flows import After, Array, Book, Demand, Flow, Sent, Values, Wall
+from edgeprune.surgery.flows import (
+    After,
+    Array,
+    Book,
+    Demand,
+    Flow,
+    Sent,
+    Values,
+    Wall,
+    held,
+    replaced,
+)
 from edgeprune.surgery.rules.base import Rule, Weights
 from edgeprune.surgery.rules.layer_norms import UnitNormRule, axes_of
 from edgeprune.surgery.rules.pointwise import MixingRule
@@ -116,11 +127,35 @@ class CumulativeRule(Rule):
         return _silent(call, values[0])
 
 
+class DifferenceRule(Rule):
+    """``diff``: neighbours on its axis are subtracted; channels on the others pass."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        axis = _along(call)
+        held((inputs[0][axis],), f"{call.layer.name} subtracts neighbours", book)
+        return Sent((replaced(inputs[0], axis, ()),))
+
+    def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
+        return _silent(call, values[0])
+
+
+class TopRule(Rule):
+    """``top_k``: the last axis is sorted; channels on the others pass."""
+
+    many = True
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        held(inputs[0][-1:], f"{call.layer.name} counts them", book)
+        return Sent((replaced(inputs[0], -1, ()),) * 2)
+
+
 class AlongRule(MixingRule):
     """``cumprod``, ``sort``: along its axis channels are mixed."""
 
     def refusal(self, call: Call) -> str | None:
         _along(call)
+        if any(one is not None for one in call.args[1:]):
+            return "it is called with more than a tensor"
         return super().refusal(call)
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
@@ -207,6 +242,9 @@ REDUCTIONS: Mapping[type, Rule] = {
     numeric.Cumsum: CumulativeRule(),
     numeric.Cumprod: AlongRule(),
     numeric.Sort: AlongRule(),
+    nn.LayerNorm: AlongRule(),
+    numeric.Diff: DifferenceRule(),
+    maths.TopK: TopRule(),
     nn.Normalize: NormalizeRule(),
     nn.RMSNorm: RMSOperation(),
 }

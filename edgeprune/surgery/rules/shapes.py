@@ -103,6 +103,8 @@ class ReshapeRule(Rule):
     so that what leaves is a whole slice.
     """
 
+    alone = True
+
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         return Sent((reshaped(inputs[0], call.in_shapes[0], call.out_shapes[0], book),))
 
@@ -166,17 +168,36 @@ def reshaped(flow: Flow, before: Shape, after: Shape, book: Book) -> Flow:
         Wall: an axis with lanes meets one whose length is free.
     """
     made: list[tuple[Ids, ...]] = [()] * len(after)
+    free = [axis for axis, length in enumerate(after) if length is None]
+    before, after = _spelled(before, after)
     for old, new in blocks(before, after):
         lengths = sizes([before[axis] for axis in old])
         goal = sizes([after[axis] for axis in new])
         lanes = [(axis, ids) for axis in old for ids in flow[axis]]
         if lanes and (lengths is None or goal is None):
             raise Wall("it reshapes an axis whose length is free")
+        if lanes and math.prod(lengths or ()) != math.prod(goal or ()):
+            raise Wall("it reshapes an axis whose length is free")
         for axis, ids in lanes:
             inside = on_axis(ids, axis - old[0], len(old))
             place, lane = gathered(np.broadcast_to(inside, lengths or ()).reshape(goal or ()), book)
+            if new[place] in free:
+                raise Wall("it reshapes an axis whose length is free")
             made[new[place]] = (*made[new[place]], lane)
     return tuple(made)
+
+
+def _spelled(before: Shape, after: Shape) -> tuple[Shape, Shape]:
+    """Shapes with lengths that go together in place of the free ones, where each has one."""
+    if before.count(None) != 1 or after.count(None) != 1:
+        return before, after
+    one, other = (math.prod(n for n in shape if n is not None) for shape in (before, after))
+    # No small number: a length of one would fit where others do not.
+    common = 7 * math.lcm(one, other)
+    return (
+        tuple(common // one if n is None else n for n in before),
+        tuple(common // other if n is None else n for n in after),
+    )
 
 
 def blocks(before: Shape, after: Shape) -> Iterator[tuple[range, range]]:
