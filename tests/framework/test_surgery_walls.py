@@ -76,7 +76,7 @@ def _fan_out() -> Any:
 def _operations() -> Any:
     i = keras.Input((6,))
     x = L.Dense(9, name="first", activation="tanh")(i)
-    x = keras.ops.diff(L.Dense(5, name="second")(x), axis=-1) * 2.0
+    x = keras.ops.argsort(L.Dense(5, name="second")(x)) * 2.0
     return keras.Model(i, L.Dense(3, name="head")(x))
 
 
@@ -86,7 +86,7 @@ WALLED = {
     _shared: {"zeroth": None, "first": None},
     _custom: {"zeroth": None, "first": "own (Doubled)", "own": "own (Doubled)"},
     _fan_out: {"trunk": None, "a": "output", "b": "output"},
-    _operations: {"first": None, "second": "Diff"},
+    _operations: {"first": None, "second": "Argsort"},
 }
 
 
