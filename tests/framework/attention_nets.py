@@ -110,11 +110,14 @@ def scores() -> Any:
     a, b = L.Dense(6, name="a")(q), L.Dense(6, activation="relu", name="b")(k)
     c = L.Dense(5, activation="sigmoid", name="c")(k)
     d, e = L.Dense(6, activation="sigmoid", name="d")(q), L.Dense(6, name="e")(k)
-    f, g = L.Dense(6, activation="sigmoid", name="f")(q), L.Dense(6, name="g")(k)
+    f = L.Dense(6, activation="sigmoid", name="f")(q)
+    g = L.Dense(6, activation="sigmoid", name="g")(k)
+    h, padded = L.Dense(6, name="h")(q), L.ZeroPadding1D(1)(L.Dense(6, "sigmoid", name="i")(k))
     one = L.Attention(use_scale=True)([a, c, b])
     two = L.AdditiveAttention(name="additive")([d, e])
     three = L.Attention(score_mode="concat")([f, g])
-    heads = [L.Dense(3, name=f"out{n}")(y) for n, y in enumerate((one, two, three))]
+    four = L.Attention(score_mode="concat")([h, padded])
+    heads = [L.Dense(3, name=f"out{n}")(y) for n, y in enumerate((one, two, three, four))]
     return keras.Model([q, k], heads)
 
 
@@ -248,8 +251,9 @@ NETS = {
             "a": (6, _dense("a", "b")),
             "c": (5, [*_dense("c"), *_read("out0")]),
             "d": (6, [*_dense("d", "e"), ("additive/scale", 0), *_read("out1")]),
+            "f": (6, [*_dense("f", "g"), *_read("out2")]),
         },
-        {"f": _SCORES},
+        {"i": _SCORES},
     ),
     "dots": Net(dots, {"a": (6, _dense("a", "b")), "c": (6, _dense("c", "d"))}, {"e": _DOT}),
     "einsum": Net(

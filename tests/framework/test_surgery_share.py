@@ -26,7 +26,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, set[str]]] = {
     "product": {"left": {IN, DOT}, "right": {IN, DOT}, "head": {OUT}},
     "constants": {"head": {OUT}},  # it reads what a constant matrix makes
     "encoder": {"embed": {IN, MEANS}, "out": {MEANS, OUT}},
-    "scores": {"f": {IN, SCORES}, "g": {IN, SCORES}, "out2": {SCORES, OUT}},
+    "scores": {"h": {IN, SCORES}, "i": {IN, SCORES}, "out3": {SCORES, OUT}},
     "dots": {"e": {IN, DOT}, "f": {IN, DOT}, "out0": {OUT}, "out1": {OUT}, "out2": {OUT}},
     "norm groups": {"out": {"g3 takes means over channels", OUT}},
     "unit": {"out": {"the length over channels reads it, and no exact zero arrives", OUT}},

@@ -27,9 +27,8 @@ _SCORES = "attention scores read it, and no exact zero arrives"
 class AttentionRule(Rule):
     """Scores read queries and keys channel by channel: a channel leaves both. Values pass.
 
-    In a product of them a zero on one side is enough, or a key that is the same at every position,
-    which moves all scores of a query alike and is lost in the softmax. In a sum of tanh both have
-    to be zero.
+    A key that is the same at every position moves all scores of a query alike, which is lost in
+    the softmax. In a product of them a query of zero is enough too; in a sum of tanh it is not.
     """
 
     many = True
@@ -46,10 +45,8 @@ class AttentionRule(Rule):
             book,
         )
         parts = self._parts(call, lanes)
-        demands = [
-            Demand(ids, ((query, -1), (key, -1)), _SCORES, every=not self._multiplies(call))
-            for ids in (() if parts else lanes)
-        ]
+        sources = ((query, -1), (key, -1)) if self._multiplies(call) else ((key, -1),)
+        demands = [Demand(ids, sources, _SCORES) for ids in (() if parts else lanes)]
         scores: list[Flow] = [(*before, ())] * (len(call.outputs) - 1)
         return Sent(((*before, inputs[value][-1]), *scores), tuple(parts), tuple(demands))
 
@@ -62,10 +59,8 @@ class AttentionRule(Rule):
     def arrived(
         self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
     ) -> Sequence[Values]:
-        asked, found = super().arrived(call, weights, values, demand)
-        if self._multiplies(call):
-            found = np.where(np.isnan(found), found, 0.0)
-        return [asked, found]
+        *asked, found = super().arrived(call, weights, values, demand)
+        return [*asked, np.where(np.isnan(found), found, 0.0)]
 
     def constant(
         self, call: Call, weights: Weights, values: Sequence[Values]
@@ -78,8 +73,7 @@ class AttentionRule(Rule):
 
 
 class AdditiveAttentionRule(AttentionRule):
-    """With a scale a channel is read by a weight: where queries and keys are both constant, all
-    scores move alike, which the softmax does not see."""
+    """With a scale a channel is read by a weight, which a constant key leaves without work."""
 
     def _multiplies(self, call: Call) -> bool:
         return False
@@ -88,9 +82,8 @@ class AdditiveAttentionRule(AttentionRule):
         return weighed("scale", 0, lanes, "reads") if call.layer.use_scale else []
 
     def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
-        query, key, _ = attended(call)
-        both = [lane_of(values[place], -1, part.ids.size) for place in (query, key)]
-        return np.where(np.isnan(both).any(axis=0), np.nan, 0.0)
+        found = lane_of(values[attended(call)[1]], -1, part.ids.size)
+        return np.where(np.isnan(found), found, 0.0)
 
     def folds(self, call: Call, part: Part) -> str | None:
         return None
