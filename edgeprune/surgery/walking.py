@@ -6,9 +6,9 @@ layer) is walked by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, starmap
 from typing import Any
 
 import keras
@@ -111,7 +111,8 @@ class _Walker:
         """The numbers of what comes out of a call."""
         inner = opened(call)
         if inner is not None:
-            within = _places(inner.inputs, inputs)
+            numbers = _places(call.inputs, inputs)
+            within = {id(own): numbers[id(one)] for own, one in _entries(inner, call)}
             self.enter(within, call.layer.name)
             self.walk(inner, within, around)
             return tuple(within[id(tensor)] for tensor in inner.outputs)
@@ -161,7 +162,23 @@ def opened(call: Call) -> Any:
     if function is None or len(function.inputs) != len(call.inputs):
         return None
     plain = not {key for key, value in call.settings.items() if key != "training" or value}
+    plain = plain and all(starmap(_as_it_is, _entries(function, call)))
     return function if plain and len(function.outputs) == len(call.outputs) else None
+
+
+def _entries(function: Any, call: Call) -> Iterator[tuple[Any, Any]]:
+    """Each input tensor of a nested model and what goes in there: by name where a model whose
+    inputs are a list is called with a dict."""
+    given = call.args[0] if call.args else None
+    if isinstance(given, dict) and not isinstance(function._inputs_struct, dict):
+        return ((own, given[own.name]) for own in function.inputs)
+    return zip(function.inputs, call.inputs, strict=True)
+
+
+def _as_it_is(own: Any, given: Any) -> bool:
+    """Whether Keras neither rounds what goes in to whole numbers nor adds or drops an axis."""
+    whole = own.dtype != given.dtype and "float" not in own.dtype
+    return not whole and len(own.shape) == len(given.shape)
 
 
 def _places(tensors: Sequence[Any], numbers: Sequence[int]) -> dict[int, int]:

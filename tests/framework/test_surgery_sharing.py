@@ -140,6 +140,32 @@ def test_a_model_that_one_call_does_not_open_keeps_its_ends(turn: bool) -> None:
         assert small.get_layer("shared").get_layer("first").units == 5
 
 
+@pytest.mark.parametrize("how", ["rounded", "squeezed"])
+def test_a_nested_model_that_changes_what_goes_in_is_a_wall(how: str) -> None:
+    """Keras casts to the dtype of an input, and adds or drops an axis of one."""
+    with float64():
+        i = keras.Input((5, 4))
+        if how == "rounded":
+            inner = keras.Input((5, 6), dtype="int32")
+            given = L.Dense(6, name="given")(i) * 8.0
+        else:
+            inner = keras.Input((5,))
+            given = L.Dense(1, name="given")(L.Dense(3, name="free")(i))
+        end = L.Dense(3, name="inside")(keras.ops.cast(inner, "float64"))
+        end = keras.Model(inner, end, name="inner")(given)
+        model = keras.Model(i, L.Dense(2, name="head")(end))
+        x = inputs_for((5, 4), 0)
+        woken(model, x, 0)
+        if how == "rounded":
+            kernel, bias = model.get_layer("given").get_weights()
+            kernel[:, :3], bias[:3] = 0, (0.31, 0.22, 0.09)
+            model.get_layer("given").set_weights([kernel, bias])
+        for seed in range(3):
+            proven(model, random_plan(model, np.random.default_rng(seed)), x)
+    fixed = {group.name: group.fixed for group in trace(model)}
+    assert fixed["given"] == "inner (Functional): no rule for this class"
+
+
 @keras.saving.register_keras_serializable("sharing")
 class Unknown(L.Layer):
     """A class that no rule knows."""

@@ -319,6 +319,21 @@ def several() -> Any:
     return keras.Model([a, b], L.Dense(2, name="head")(x))
 
 
+def called_by_name() -> Any:
+    """A nested model with a list of inputs, called by their names; what comes out has names too."""
+    first, last = keras.Input((4,), name="z"), keras.Input((4,), name="a")
+    ends = {
+        "p": L.Dense(3, "tanh", name="p")(first),
+        "more": [L.Dense(5, "tanh", name="q")(last), L.Dense(2, name="r")(last)],
+    }
+    inner = keras.Model([first, last], ends, name="inner")
+    i = keras.Input((6,))
+    u, v = L.Dense(4, "tanh", name="u")(i), L.Dense(4, "tanh", name="v")(i)
+    made = inner({"a": v, "z": u})
+    x = L.Concatenate()([made["more"][0], made["p"], made["more"][1]])
+    return keras.Model(i, L.Dense(2, name="head")(x))
+
+
 def _places(text: str) -> Members:
     """``"a/kernel:3 bn"`` and so on: a name alone is a batch norm."""
     found: Members = []
@@ -531,6 +546,14 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
         ),
         "inner/sum": _group(5, "inner/sum/kernel:1 inner/sum/bias:0 named/pair/kernel:0"),
         "named/pair": _group(6, "named/pair/kernel:1 named/pair/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    called_by_name: {
+        "u": _group(4, "u/kernel:1 u/bias:0 inner/p/kernel:0"),
+        "v": _group(4, "v/kernel:1 v/bias:0 inner/q/kernel:0 inner/r/kernel:0"),
+        "inner/p": _group(3, "inner/p/kernel:1 inner/p/bias:0 head/kernel:0"),
+        "inner/q": _group(5, "inner/q/kernel:1 inner/q/bias:0 head/kernel:0"),
+        "inner/r": _group(2, "inner/r/kernel:1 inner/r/bias:0 head/kernel:0"),
         "head": OUT,
     },
     gated: {"wide": _group(4, "wide/kernel:1 wide/bias:0 head/kernel:0"), "head": OUT},
