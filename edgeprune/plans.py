@@ -240,10 +240,10 @@ class Plan:
 def _numbers(group: str, asked: Iterable[Any]) -> list[int]:
     """Channel numbers in order; a mask of truth values is none, nor is a number with a fraction."""
     try:
-        given = [] if isinstance(asked, str | bytes) else list(asked)
-        if isinstance(asked, str | bytes) or any(isinstance(one, bool | np.bool_) for one in given):
+        given = list(asked)
+        if any(isinstance(one, bool | np.bool_) for one in given) or isinstance(asked, bytes):
             raise TypeError
-        return sorted(operator.index(one) for one in given)
+        return sorted(map(operator.index, given))
     except TypeError:
         raise PlanError(
             f"group {group!r}: give its channels as whole numbers, such as [0, 3]; got {asked!r}"

@@ -33,7 +33,8 @@ class FirstOrder:
         self, model: Any, objective: Objective, needs: frozenset[str], graph: Graph | None
     ) -> None:
         self._model, self._objective, self._needs = model, objective, needs
-        found = kernels(model) if "gradient" in needs else {}
+        self._kernels = kernels(model)
+        found = self._kernels if "gradient" in needs else {}
         self._names = list(found)
         self._variables = [kernel.variable.value for kernel in found.values()]
         self._batch = [_zeros(v.shape) for v in self._variables]
@@ -51,7 +52,7 @@ class FirstOrder:
 
     def _length(self, name: str) -> int:
         reader = self._ears.kernels[name]
-        kernel = kernels(self._model)[name].variable
+        kernel = self._kernels[name].variable
         groups = getattr(reader.layer, "groups", 1)
         shape = tuple(kernel.shape)
         rank = getattr(reader.layer, "rank", None)
@@ -165,7 +166,7 @@ class FirstOrder:
         """Norms in a shape that broadcasts to the kernel's."""
         norms = np.sqrt(squares.numpy())
         layer = self._ears.kernels[name].layer
-        kernel = kernels(self._model)[name].variable
+        kernel = self._kernels[name].variable
         rank = getattr(layer, "rank", None)
         groups = getattr(layer, "groups", 1)
         if rank is None:  # dense, recurrent, einsum: the first axis reads

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from edgeprune.errors import InputError
 from edgeprune.files import nearest
@@ -109,15 +110,9 @@ def score_all(
     }
 
 
-def _no_loss(*_: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.constant(0.0)
-
-
 class _Unjudged(Objective):
     def __call__(self, labels: Any, outputs: Any, weights: Any = ()) -> Any:
-        return _no_loss()
+        return tf.constant(0.0)
 
 
 UNJUDGED = _Unjudged("none", (), ())

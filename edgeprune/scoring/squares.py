@@ -72,13 +72,17 @@ class Squares:
             tape.watch(self._variables)
             outputs = outputs_of(self._model, inputs, training=False)
             loss = self._objective(labels, outputs, weights)
-        return self._dense(tape.gradient(loss, self._variables)), loss
-
-    def _dense(self, gradients: Any) -> list[Any]:
-        return [
+            pulled = self._pulled(outputs, loss, *example[3:])
+        gradients = tape.gradient(pulled, self._variables)
+        dense = [
             tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
             for gradient, variable in zip(gradients, self._variables, strict=True)
         ]
+        return dense, loss
+
+    def _pulled(self, outputs: Any, loss: Any, *beside: Any) -> Any:
+        """The number whose gradient is squared; what :meth:`_beside` gives comes behind."""
+        return loss
 
     def _add(self, pulled: Any) -> None:
         for total, gradient in zip(self._sums, pulled, strict=True):
@@ -113,14 +117,14 @@ class Curvature(Squares):
 
     def _beside(self, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
         outputs = outputs_of(self._model, inputs, training=False)
-        flat = tf.concat([self._flat(output) for output in outputs], axis=1)
+        flat = _flat(outputs)
         count = flat.shape[1]
         if count is None or count > MOST_OUTPUTS:
             raise InputError(
                 f"score 'obd' takes models of at most {MOST_OUTPUTS} outputs; this one has "
                 f"{count or 'an open number'}; take 'fisher'"
             )
-        roots = self._roots(labels, outputs, weights)
+        roots = self._roots(flat, labels, outputs, weights)
         examples = tf.shape(flat)[0]
         numbers = self._seen + tf.range(examples)
         self._seen.assign_add(examples)
@@ -136,10 +140,9 @@ class Curvature(Squares):
         )  # fmt: skip
         return (tf.linalg.matvec(roots, signs),)
 
-    def _roots(self, labels: Any, outputs: Any, weights: Any) -> Any:
+    def _roots(self, flat: Any, labels: Any, outputs: Any, weights: Any) -> Any:
         """√H of each example, (examples, outputs, outputs)."""
         sizes = [int(np.prod(output.shape[1:])) for output in outputs]
-        flat = tf.concat([self._flat(output) for output in outputs], axis=1)
         with tf.GradientTape() as outer:
             outer.watch(flat)
             with tf.GradientTape() as inner:
@@ -161,16 +164,12 @@ class Curvature(Squares):
         root = tf.where(values > least, tf.sqrt(tf.maximum(values, 0)), 0)
         return tf.cast(tf.einsum("bij,bj,bkj->bik", vectors, root, vectors), flat.dtype)
 
-    @staticmethod
-    def _flat(output: Any) -> Any:
-        return tf.reshape(output, (tf.shape(output)[0], int(np.prod(output.shape[1:]))))
+    def _pulled(self, outputs: Any, loss: Any, *beside: Any) -> Any:
+        (pull,) = beside
+        return tf.reduce_sum(_flat(outputs)[0] * pull)
 
-    def _of_one(self, *example: Any) -> Any:
-        inputs, labels, weights = (tuple(a[None] for a in part) for part in example[:3])
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._variables)
-            outputs = outputs_of(self._model, inputs, training=False)
-            flat = tf.concat([self._flat(output) for output in outputs], axis=1)
-            pulled = tf.reduce_sum(flat[0] * example[3])
-        loss = self._objective(labels, outputs, weights)
-        return self._dense(tape.gradient(pulled, self._variables)), loss
+
+def _flat(outputs: Any) -> Any:
+    """All outputs of each example in one row."""
+    rows = [tf.reshape(one, (tf.shape(one)[0], int(np.prod(one.shape[1:])))) for one in outputs]
+    return tf.concat(rows, axis=1)

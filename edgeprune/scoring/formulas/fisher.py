@@ -7,20 +7,14 @@ pruning", 2018, equation 5; LeCun et al., "Optimal Brain Damage", 1990.
 
 from __future__ import annotations
 
-import numpy as np
-
 from edgeprune.scores import FloatArray
-from edgeprune.scoring.formulas.formula import Formula
+from edgeprune.scoring.formulas.formula import Formula, removals
 from edgeprune.scoring.statistics import Statistics
 
 
 def score(statistics: Statistics) -> dict[str, FloatArray]:
     """One float32 score per element, in units of the loss."""
-    values = statistics.values
-    return {
-        name: (0.5 * np.square(values[name], dtype=np.float64) * value).astype(np.float32)
-        for name, value in statistics.square.items()
-    }
+    return removals(statistics.values, statistics.square)
 
 
 FORMULA = Formula("fisher", unit="example", needs=frozenset({"square"}), score=score)

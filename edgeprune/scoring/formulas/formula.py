@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from edgeprune.scores import FloatArray
-from edgeprune.scoring.statistics import Statistics
+from edgeprune.scoring.statistics import Floats, Statistics
 
 Unit = Literal["micro-batch", "example", "none"]
 
@@ -39,3 +41,14 @@ class Formula:
     def needs_data(self) -> bool:
         """Whether a pass over the calibration data is needed."""
         return bool(self.needs)
+
+
+def removals(
+    values: Mapping[str, FloatArray], diagonal: Mapping[str, Floats]
+) -> dict[str, FloatArray]:
+    """½ w² h, by kernel: the second-order estimate of what it costs to remove each weight, h the
+    diagonal of the loss' Hessian (LeCun et al., "Optimal Brain Damage", NIPS 1989, equation 5)."""
+    return {
+        name: (0.5 * np.square(values[name], dtype=np.float64) * value).astype(np.float32)
+        for name, value in diagonal.items()
+    }
