@@ -72,12 +72,14 @@ class Source:
     threads: int = 2
     seed: int = 0
 
-    def kept(self, out: Path) -> None:
-        """Refuse to write over what is read.
+    def gives(self, out: Path, *suffixes: str) -> None:
+        """:func:`placed`, and refuse to write over what is read.
 
         Raises:
-            InputError: ``out`` is the model or the data.
+            InputError: ``out`` is the model or the data, or ends in none of ``suffixes``.
+            OutputError: it cannot be written.
         """
+        placed(out, *suffixes)
         for path in (self.model, self.data):
             if path is not None and Path(path).expanduser().resolve() == out.resolve():
                 raise InputError(f"{out}: is what this reads; name the result otherwise")
@@ -160,8 +162,7 @@ def score_file(
 ) -> Facts:
     """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
     reads no data and needs no loss."""
-    placed(out, ".npz")
-    source.kept(out)
+    source.gives(out, ".npz")
     source.found()
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, score_model
@@ -235,8 +236,7 @@ def plan_file(
 
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     """Apply a saved plan; writes ``out`` (.keras)."""
-    placed(out, *MODELS)
-    source.kept(out)
+    source.gives(out, *MODELS)
     from edgeprune.plans import Plan
 
     found = Plan.load(plan)
@@ -254,8 +254,7 @@ def strip_file(
     source: Source, out: Path, *, plan: Path | None = None, fold_batchnorm: bool = False
 ) -> Facts:
     """Take out what is dead; writes ``out`` (.keras). With a plan, that is carried out first."""
-    placed(out, *MODELS)
-    source.kept(out)
+    source.gives(out, *MODELS)
     from edgeprune.plans import Plan
 
     asked = None if plan is None else Plan.load(plan)
@@ -288,8 +287,7 @@ def prune_file(
 ) -> Facts:
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
     are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
-    placed(out, *MODELS)
-    source.kept(out)
+    source.gives(out, *MODELS)
     asked |= _multiple(targets, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
@@ -330,8 +328,7 @@ def recover_file(
 
     ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
     """
-    placed(out, *MODELS)
-    source.kept(out)
+    source.gives(out, *MODELS)
     from edgeprune.plans import Plan
 
     held = Plan.load(plan) if plan is not None else None

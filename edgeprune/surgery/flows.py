@@ -191,6 +191,19 @@ def lane_of(values: Values, axis: int, length: int) -> Values:
     return np.broadcast_to(first, (length,))
 
 
+def behind_batch(axis: int, rank: int, reason: str) -> int:
+    """An axis of a tensor of ``rank`` axes, the batch not among them, as Keras has it (the batch is
+    0), counted without the batch.
+
+    Raises:
+        Wall: it is the batch's, for ``reason``.
+    """
+    place = int(axis) % (rank + 1)
+    if place == 0:
+        raise Wall(reason)
+    return place - 1
+
+
 def on_axis(numbers: Array, axis: int, rank: int) -> Array:
     """A one-dimensional array on one axis of ``rank``."""
     shape = [1] * rank

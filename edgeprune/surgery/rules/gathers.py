@@ -24,6 +24,7 @@ from edgeprune.surgery.flows import (
     Sent,
     Values,
     Wall,
+    behind_batch,
     held,
     lane_of,
     unknown,
@@ -77,10 +78,7 @@ class GatherRule(Rule):
     def _axis(call: Call) -> int:
         if not isinstance(call.layer.axis, int):
             raise Wall("it works on several axes at once")
-        axis = call.layer.axis % (len(call.in_shapes[0]) + 1)
-        if axis == 0:
-            raise Wall("it moves the batch")
-        return axis - 1
+        return behind_batch(call.layer.axis, len(call.in_shapes[0]), "it moves the batch")
 
 
 def _repeated(call: Call, positions: Positions) -> Positions:

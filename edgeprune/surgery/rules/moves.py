@@ -25,6 +25,7 @@ from edgeprune.surgery.flows import (
     Sent,
     Values,
     Wall,
+    behind_batch,
     joined,
     lane_of,
 )
@@ -77,11 +78,9 @@ class ExpandOperation(Rule):
 
     @staticmethod
     def _axes(call: Call) -> list[int]:
-        rank = len(call.out_shapes[0]) + 1
-        axes = sorted(int(axis) % rank for axis in np.atleast_1d(call.layer.axis))
-        if 0 in axes:
-            raise Wall("it moves the batch")
-        return [axis - 1 for axis in axes]
+        rank = len(call.out_shapes[0])
+        axes = np.atleast_1d(call.layer.axis)
+        return sorted(behind_batch(axis, rank, "it moves the batch") for axis in axes)
 
 
 class SqueezeOperation(Rule):
@@ -99,11 +98,8 @@ class SqueezeOperation(Rule):
         shape = call.in_shapes[0]
         if call.layer.axis is None:
             return tuple(axis for axis, length in enumerate(shape) if length == 1)
-        rank = len(shape) + 1
-        axes = tuple(int(axis) % rank for axis in np.atleast_1d(call.layer.axis))
-        if 0 in axes:
-            raise Wall("it moves the batch")
-        return tuple(axis - 1 for axis in axes)
+        axes = np.atleast_1d(call.layer.axis)
+        return tuple(behind_batch(axis, len(shape), "it moves the batch") for axis in axes)
 
 
 class SplitOperation(Rule):
@@ -182,10 +178,7 @@ class UnstackOperation(Rule):
 
     @staticmethod
     def _axis(call: Call) -> int:
-        axis = int(call.layer.axis) % (len(call.in_shapes[0]) + 1)
-        if axis == 0:
-            raise Wall("it slices the batch")
-        return axis - 1
+        return behind_batch(call.layer.axis, len(call.in_shapes[0]), "it slices the batch")
 
 
 class StackOperation(Rule):
@@ -194,16 +187,17 @@ class StackOperation(Rule):
     many = alone = True
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        axis = int(call.layer.axis) % (len(call.out_shapes[0]) + 1)
-        if axis == 0:
-            raise Wall("it stacks along the batch")
+        axis = self._axis(call)  # a wall ties nothing
         flow = list(joined(inputs, call.in_shapes, book))
-        flow.insert(axis - 1, ())
+        flow.insert(axis, ())
         return Sent((tuple(flow),))
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        axis = int(call.layer.axis) % (len(call.out_shapes[0]) + 1)
-        return np.stack(np.broadcast_arrays(*values), axis - 1)
+        return np.stack(np.broadcast_arrays(*values), self._axis(call))
+
+    @staticmethod
+    def _axis(call: Call) -> int:
+        return behind_batch(call.layer.axis, len(call.out_shapes[0]), "it stacks along the batch")
 
 
 class SliceOperation(Rule):
