@@ -142,7 +142,10 @@ class _Builder:
             config = dict(self._edit(self._names[id(layer)], config))
         if type(layer) is keras.layers.Lambda:
             return _same_lambda(layer)
-        return type(layer).from_config(config)
+        new = type(layer).from_config(config)
+        # The configs that Keras finds out by itself, of operations and own layers, have no name.
+        new.name = layer.name
+        return new
 
     def _config(self, layer: Any) -> Any:
         """The config of a layer; the models that it serialises in it are the changed ones."""
@@ -330,10 +333,9 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array], *, fewer: boo
 
 def _set_beside(old: Any, new: Any) -> None:
     """What a layer keeps beside its weights: where its random numbers stand, and vocabularies."""
-    for place in ("seed_generator", "generator"):
-        one, other = getattr(old, place, None), getattr(new, place, None)
-        if isinstance(one, keras.random.SeedGenerator) and other is not None:
-            other.state.assign(one.state)
+    # Keras has no public list of a layer's generators; classes of the user's hold them anywhere.
+    for one, other in zip(old._seed_generators, new._seed_generators, strict=False):
+        other.state.assign(one.state)
     if isinstance(old, IndexLookup) and old.input_vocabulary is None and old.vocabulary_size():
         if old.output_mode == "tf_idf":
             store: dict[str, Any] = {}

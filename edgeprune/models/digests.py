@@ -156,6 +156,8 @@ def _scrubbed(value: Any) -> Any:
         return [_scrubbed(item) for item in value]
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +12,8 @@ from edgeprune.models.calls import Shape
 from edgeprune.models.cloning import rebuilt
 from edgeprune.surgery.deciding import Decision, Read, made_axes
 from edgeprune.surgery.flows import After, Flow, Ids, Part
+from edgeprune.surgery.grouped import spread
+from edgeprune.surgery.initial import fitted
 from edgeprune.surgery.leftovers import Leftovers
 from edgeprune.surgery.slicing import sliced_by_all
 from edgeprune.surgery.tracing import Step
@@ -68,16 +69,15 @@ class _Carrier:
 
     def _initial(self, step: Step, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """A config whose initialisers hold no more than is left, where they hold a whole weight."""
-        found = dict(config)
-        for key, initializer in config.items():
-            weight = step.weights.get(key.removesuffix("_initializer"), "")
-            held = _array_in(initializer) if key.endswith("_initializer") else None
-            if held is None or held.shape != self._decision.shape(weight):
-                continue
-            for (name, axis), keep in self.places.items():
-                held = np.take(held, keep, axis=axis) if name == weight else held
-            found[key] = keras.initializers.serialize(keras.initializers.Constant(held))
-        return found
+
+        def left(name: str, held: Array) -> Array | None:
+            shape, runs = self._decision.shape(name), self._decision.runs.get(name)
+            if not self._values.changed(name) or not _broadcasts(held.shape, shape):
+                return None
+            whole = np.broadcast_to(held, shape)
+            return self._values.cut(name, whole if runs is None else spread(whole, runs))
+
+        return fitted(config, step.weights, left)
 
     def _carry(self, step: Step, inputs: list[Flow]) -> None:
         call = step.node.call
@@ -202,12 +202,11 @@ class _Carrier:
         return (ids >= 0) & self._decision.gone[np.maximum(ids, 0)]
 
 
-def _array_in(initializer: Any) -> Array | None:
-    """The array of a serialised ``Constant``; ``None`` for any other initialiser or number."""
-    if not isinstance(initializer, dict) or initializer.get("class_name") != "Constant":
-        return None
-    value = keras.initializers.deserialize(initializer).value
-    return np.asarray(value) if np.ndim(value) else None
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def _edited(step: Step, after: After, biased: bool, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -83,6 +83,8 @@ def _pairs(trace: Trace) -> list[tuple[Step, Step]]:
 
 def _linear(step: Step) -> bool:
     layer = step.node.call.layer
+    if getattr(layer, "activity_regularizer", None) is not None:
+        return False  # its output counts in the loss as it is
     activation = getattr(layer, "activation", None)
     return type(layer) in _MAKES and activation in (None, keras.activations.linear)
 

@@ -58,12 +58,18 @@ class Leftovers(Mapping[str, Array]):
         )
         return gathered_shape(shape, self._runs[name]) if name in self._runs else shape
 
-    def __getitem__(self, name: str) -> Array:
-        value = self._whole(name)
+    def changed(self, name: str) -> bool:
+        """Whether anything of a weight has left."""
+        return bool(self._kept.get(name)) or name in self._runs
+
+    def cut(self, name: str, value: Array) -> Array:
+        """An array in the shape of a weight, spread out like it, without what has left of it."""
         for axis, positions in self._kept.get(name, {}).items():
             value = np.take(value, positions, axis=axis)
-        if name in self._runs:
-            value = gathered(value, self._runs[name])
+        return gathered(value, self._runs[name]) if name in self._runs else value
+
+    def __getitem__(self, name: str) -> Array:
+        value = self.cut(name, self._whole(name))
         if name in self._factors:
             value = (value * np.float64(self._factors[name])).astype(value.dtype)
         return value

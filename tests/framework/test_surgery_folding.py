@@ -94,7 +94,11 @@ def _padded(i: Any) -> Any:
     return L.BatchNormalization(name="norm")(L.ZeroPadding2D()(L.Conv2D(4, 1)(i)))
 
 
-@pytest.mark.parametrize("made", [_twice, _read_beside, _active, _other_axis, _padded])
+def _judged(i: Any) -> Any:
+    return L.BatchNormalization(name="norm")(L.Conv2D(4, 1, activity_regularizer="l2")(i))
+
+
+@pytest.mark.parametrize("made", [_twice, _read_beside, _active, _other_axis, _padded, _judged])
 def test_where_it_is_not_exact_it_stays(made: Any) -> None:
     with float64():
         i = keras.Input((8, 8, 4))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
-from edgeprune.models import macs, parameters
+from edgeprune.models import architecture_digest, macs, parameters
 from edgeprune.plans import Plan
-from edgeprune.surgery import strip_with_report, trace, zero
+from edgeprune.surgery import strip, strip_with_report, trace, zero
 
 L = keras.layers
 ops = keras.ops
@@ -74,6 +74,10 @@ FOLLOWED: dict[str, Made] = {
     "neighbours": lambda a, b: ops.diff(a, axis=1),
     "best": lambda a, b: ops.top_k(ops.transpose(b, (0, 2, 1)), 2)[0],
     "every channel by its number": lambda a, b: _unstacked(a),
+    "silu by hand": lambda a, b: b / (1.0 + ops.exp(-b)),
+    "logs of what is positive": lambda a, b: ops.log(1.0 + a) * ops.rsqrt(a * a + 0.1),
+    "a quotient that is never by zero": lambda a, b: a / ops.softplus(b) + b**2,
+    "a quotient by a norm": lambda a, b: a / (1e-3 + ops.norm(a, axis=-1, keepdims=True)),
 }
 IMAGES: dict[str, Made] = {
     "depth to space": lambda a, b: ops.depth_to_space(a, 2),
@@ -103,6 +107,15 @@ MIXED: dict[str, tuple[Made, str]] = {
     "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
     "logsumexp": (lambda a, b: ops.logsumexp(a, axis=-1), "mixes channels"),
 }
+INFINITE: dict[str, Made] = {
+    "log": lambda a, b: ops.log(ops.sigmoid(a) + 1) + ops.log(b * b),
+    "reciprocal": lambda a, b: ops.reciprocal(b),
+    "rsqrt": lambda a, b: ops.rsqrt(b * b),
+    "quotient": lambda a, b: ops.sigmoid(a) / b,
+    "power": lambda a, b: (b * b) ** -0.5,
+    "rest": lambda a, b: ops.mod(ops.sigmoid(a), b),
+}
+"""Where a silent channel makes an infinite number or none, which no weight of zero silences."""
 
 
 def _net(made: Made, shape: tuple[int, ...] = (5, 4), units: int = 6) -> Any:
@@ -146,6 +159,30 @@ def test_channels_stay_for_a_reason(name: str) -> None:
     model = _net(made)
     assert any(reason in str(group.fixed) for group in trace(model))
     proven(model, random_plan(model, np.random.default_rng(0)), inputs_for((5, 4), 0), most=1e-5)
+
+
+@pytest.mark.parametrize("name", INFINITE)
+def test_a_channel_that_would_be_infinite_when_it_is_silent_stays(name: str) -> None:
+    graph = trace(_net(INFINITE[name]))
+    assert not graph.free
+    assert any("may be infinite" in str(group.fixed) for group in graph)
+
+
+def test_a_second_strip_finds_operations_by_the_same_names() -> None:
+    i = keras.Input((6, 6, 3))
+    x = ops.image.extract_patches(L.Conv2D(4, 1, name="a")(i), 2)
+    model = keras.Model(i, L.Dense(3, name="head")(L.Flatten()(ops.relu(x))))
+    small = strip(model)
+    assert architecture_digest(strip(small)) == architecture_digest(small)
+    assert architecture_digest(small) == architecture_digest(model)
+
+
+def test_an_infinite_setting_has_a_digest() -> None:
+    i = keras.Input((6,))
+    model = keras.Model(i, ops.norm(L.Dense(4, name="a")(i), ord=np.inf, axis=-1))
+    assert len(architecture_digest(model)) == 64
+    x = inputs_for((6,), 0)
+    proven(model, Plan.cut(trace(model), {"a": [1]}), x, most=1e-5)
 
 
 def test_of_what_is_picked_by_its_number_only_that_channel_stays() -> None:

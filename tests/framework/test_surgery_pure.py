@@ -119,7 +119,32 @@ def test_random_numbers_go_on_and_single_weights_stay_untrained(plan: Plan) -> N
     ]
 
 
+@keras.saving.register_keras_serializable("edgeprune_tests")
+class Jitter(L.Layer):
+    """Holds its generator where it likes."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.dice = keras.random.SeedGenerator(3)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.dice) if training else x
+
+
+def test_random_numbers_of_own_layers_go_on() -> None:
+    i = keras.Input((4,))
+    x = L.Dense(6, name="b")(L.Dense(5, name="a")(i))
+    model = keras.Model(i, L.Dense(2, name="head")(Jitter(name="own")(x)))
+    model(np.ones((1, 4)), training=True)
+    small = cut(model, Plan.cut(trace(model), {"a": [1]}))
+    assert small.get_layer("own").dice.state[1] == 1
+    np.testing.assert_array_equal(
+        small.get_layer("own").dice.state, model.get_layer("own").dice.state
+    )
+
+
 def test_a_loss_stays_scaled_under_another_policy() -> None:
+    keras.utils.set_random_seed(0)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -151,6 +176,94 @@ def test_an_array_in_an_initialiser_is_cut_with_its_weight(tmp_path: Path) -> No
         np.testing.assert_array_equal(words.embeddings, wanted)
         np.testing.assert_array_equal(words.embeddings_initializer.value, wanted)
         assert one.get_layer("a").bias_initializer.value == 0.5
+
+
+def _array(*shape: int) -> keras.initializers.Constant:
+    values = np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
+    return keras.initializers.Constant(values)
+
+
+ONE = {"a": [1]}
+STARTED: dict[
+    str, tuple[tuple[int, ...], dict[str, list[int]], Callable[[], list[Any]], set[str]]
+] = {
+    "separable": (
+        (6, 6, 3), {"b": [1], "a": [2]},
+        lambda: [L.Conv2D(4, 1, name="b"), L.SeparableConv2D(
+            4, 3, depthwise_initializer=_array(3, 3, 4, 1), name="a",
+            pointwise_initializer=_array(1, 1, 4, 4), bias_initializer=_array(4))],
+        {"a/depthwise_kernel", "a/pointwise_kernel", "a/bias"},
+    ),
+    "depthwise": (
+        (6, 6, 3), ONE,
+        lambda: [L.Conv2D(4, 1, name="a"), L.DepthwiseConv2D(
+            3, depth_multiplier=2, depthwise_initializer=_array(3, 3, 4, 2), name="b")],
+        {"b/kernel"},
+    ),
+    "grouped": (
+        (6, 6, 3), {"a": [2, 3], "b": [2, 3]},
+        lambda: [L.Conv2D(8, 1, name="a"), L.Conv2D(
+            8, 3, groups=4, kernel_initializer=_array(3, 3, 2, 8), name="b")],
+        {"b/kernel"},
+    ),
+    "grouped, evenly": (
+        (6, 6, 3), {"a": [0, 3], "b": [1, 2, 4, 7]},
+        lambda: [L.Conv2D(4, 1, name="a"), L.Conv2D(
+            8, 3, groups=2, kernel_initializer=_array(3, 3, 2, 8), name="b")],
+        {"b/kernel"},
+    ),
+    "LSTM": (
+        (5, 3), ONE,
+        lambda: [L.LSTM(4, kernel_initializer=_array(3, 16), name="a",
+            recurrent_initializer=_array(4, 16), return_sequences=True)],
+        {"a/cell/kernel", "a/cell/recurrent_kernel"},
+    ),
+    "cell": (
+        (5, 3), ONE,
+        lambda: [L.RNN(L.GRUCell(4, kernel_initializer=_array(3, 12)), name="a",
+            return_sequences=True)],
+        {"a/cell/kernel"},
+    ),
+    "stacked cells": (
+        (5, 3), {"a": [0], "a:1": [1]},
+        lambda: [L.RNN([
+            L.SimpleRNNCell(4, kernel_initializer=_array(3, 4)),
+            L.SimpleRNNCell(4, kernel_initializer=_array(4, 4)),
+        ], name="a", return_sequences=True)],
+        {"a/cell/cells/0/kernel", "a/cell/cells/1/kernel"},
+    ),
+    "bidirectional": (
+        (5, 3), ONE,
+        lambda: [L.Bidirectional(
+            L.LSTM(4, kernel_initializer=_array(3, 16), return_sequences=True), name="a")],
+        {"a/forward_layer/cell/kernel", "a/backward_layer/cell/kernel"},
+    ),
+    "one row for all": (
+        (5, 3), ONE, lambda: [L.Dense(4, kernel_initializer=_array(1, 4), name="a")], {"a/kernel"},
+    ),
+}  # fmt: skip
+"""An input, what leaves, layers whose weights start as arrays, and those weights."""
+
+
+@pytest.mark.parametrize("kind", STARTED)
+def test_arrays_in_initialisers_are_cut_wherever_they_stand(kind: str, tmp_path: Path) -> None:
+    shape, leave, layers, arrays = STARTED[kind]
+    i = keras.Input(shape)
+    x = i
+    for layer in layers():
+        x = layer(x)
+    model = keras.Model(i, L.Dense(2, name="out")(L.Flatten()(x)))
+    small = cut(model, Plan.cut(trace(model), leave))
+    save_model(small, tmp_path / "small.keras")
+    for one in (small, load_model(tmp_path / "small.keras")):
+        for name, weight in named_weights(one).items():
+            np.testing.assert_array_equal(weight, named_weights(small)[name])
+    # A new one of its config starts with what is left of the arrays.
+    fresh = named_weights(type(small).from_config(small.get_config()))
+    for name, was in named_weights(model).items():
+        if name in arrays:
+            assert fresh[name].shape != was.shape
+            np.testing.assert_array_equal(fresh[name], named_weights(small)[name])
 
 
 @pytest.mark.parametrize("kind", ["text", "words", "numbers", "weighed"])

@@ -18,6 +18,7 @@ from edgeprune.surgery.flows import (
     After,
     Array,
     Book,
+    Demand,
     Flow,
     Sent,
     Values,
@@ -27,7 +28,15 @@ from edgeprune.surgery.flows import (
     unknown,
 )
 from edgeprune.surgery.rules.base import Rule, Weights, only_one
-from edgeprune.surgery.rules.pointwise import ElementwiseRule, FilledRule, GluRule, MixingRule
+from edgeprune.surgery.rules.pointwise import (
+    ElementwiseRule,
+    FilledRule,
+    GluRule,
+    MixingRule,
+    UnboundedRule,
+    arrived_bounded,
+    bounded,
+)
 from edgeprune.surgery.rules.shapes import PoolingRule, ResizingRule
 
 
@@ -89,12 +98,7 @@ class ArithmeticRule(Rule):
         return constant
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
-        places = self._places(call)
-        rank = len(call.out_shapes[0])
-        sides = [
-            values[places[operand]] if operand in places else _numbers(given, rank)
-            for operand, given in enumerate(self._operands(call))
-        ]
+        sides = self._sides(call, values)
         with np.errstate(all="ignore"):
             made = np.asarray(self._combine(*sides), np.float64)
         return np.where(np.isfinite(made), made, np.nan)
@@ -102,6 +106,15 @@ class ArithmeticRule(Rule):
     @staticmethod
     def _operands(call: Call) -> tuple[Any, ...]:
         return call.args
+
+    def _sides(self, call: Call, values: Sequence[Values]) -> list[Values]:
+        """The constants of every operand."""
+        places = self._places(call)
+        rank = len(call.out_shapes[0])
+        return [
+            values[places[operand]] if operand in places else _numbers(given, rank)
+            for operand, given in enumerate(self._operands(call))
+        ]
 
     def _given(self, call: Call) -> dict[int, Any]:
         """The operands that are constants."""
@@ -116,6 +129,19 @@ class ArithmeticRule(Rule):
             for operand, given in enumerate(self._operands(call))
             if id(given) in order
         }
+
+
+class DivisionRule(ArithmeticRule):
+    """A quotient or a power, infinite at some numbers."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        (flow,) = super().send(call, inputs, book).outputs
+        return Sent((flow,), (), bounded(call, flow))
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        return arrived_bounded(call.layer.call, self._sides(call, values), demand)
 
 
 def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -144,33 +170,38 @@ def _numbers(given: Any, rank: int) -> Values:
 
 _UNARY = {
     numeric: (
-        "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Log", "Log1p", "Log2",
-        "Log10", "Sin", "Cos", "Tan", "Tanh", "Sinh", "Cosh", "Arctan", "Sign",
-        "Reciprocal", "Clip", "Floor", "Ceil", "Round", "Rint", "Trunc", "Exp2", "Cbrt",
-        "LogicalNot", "Isfinite", "Isinf", "Isnan", "NanToNum", "Fabs",
-        "Copy", "Arcsin", "Arccos", "Arcsinh", "Arccosh", "Arctanh", "Sinc", "Signbit", "Deg2rad",
-        "Rad2deg",
+        "Absolute", "Abs", "Negative", "Square", "Sqrt", "Exp", "Expm1", "Sin", "Cos", "Tan",
+        "Tanh", "Sinh", "Cosh", "Arctan", "Sign", "Clip", "Floor", "Ceil", "Round", "Rint",
+        "Trunc", "Exp2", "Cbrt", "LogicalNot", "Isfinite", "Isinf", "Isnan", "NanToNum", "Fabs",
+        "Copy", "Arcsinh", "Sinc", "Signbit", "Deg2rad", "Rad2deg",
     ),
     nn: (
         "Relu", "Relu6", "Sigmoid", "SparseSigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid",
         "LeakyRelu", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh",
         "HardShrink", "SoftShrink", "TanhShrink", "Squareplus", "SparsePlus", "Threshold",
     ),
-    math: ("Rsqrt", "Erf", "Erfc", "Erfinv"),
+    math: ("Erf", "Erfc"),
     core: ("StopGradient",),
 }  # fmt: skip
+_UNBOUNDED = {
+    numeric: (
+        "Log", "Log1p", "Log2", "Log10", "Reciprocal", "Arccosh", "Arctanh", "Arcsin", "Arccos",
+    ),
+    math: ("Rsqrt", "Erfinv"),
+}  # fmt: skip
+"""Infinite, or no number at all, at some."""
 
 OPERATIONS: Mapping[type, Rule] = {
     numeric.Add: ArithmeticRule(np.add),
     numeric.Subtract: ArithmeticRule(np.subtract),
     numeric.Multiply: ArithmeticRule(product),
-    numeric.Divide: ArithmeticRule(np.divide),
-    numeric.TrueDivide: ArithmeticRule(np.divide),
+    numeric.Divide: DivisionRule(np.divide),
+    numeric.TrueDivide: DivisionRule(np.divide),
     numeric.Maximum: ArithmeticRule(np.maximum),
     numeric.Minimum: ArithmeticRule(np.minimum),
-    numeric.Power: ArithmeticRule(np.power),
-    numeric.Mod: ArithmeticRule(np.mod),
-    numeric.FloorDivide: ArithmeticRule(np.floor_divide),
+    numeric.Power: DivisionRule(np.power),
+    numeric.Mod: DivisionRule(np.mod),
+    numeric.FloorDivide: DivisionRule(np.floor_divide),
     numeric.DivideNoNan: ArithmeticRule(_divided),
     numeric.Arctan2: ArithmeticRule(np.arctan2),
     numeric.Logaddexp: ArithmeticRule(np.logaddexp),
@@ -198,8 +229,9 @@ OPERATIONS: Mapping[type, Rule] = {
     },
     image.Resize: ResizingRule(),
     **{
-        getattr(module, name): ElementwiseRule()
-        for module, names in _UNARY.items()
+        getattr(module, name): rule()
+        for rule, table in ((ElementwiseRule, _UNARY), (UnboundedRule, _UNBOUNDED))
+        for module, names in table.items()
         for name in names
         if hasattr(module, name)
     },

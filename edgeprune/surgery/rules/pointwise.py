@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from edgeprune.surgery.flows import (
     Sent,
     Values,
     held,
+    lane_of,
     on_axis,
     product,
     replaced,
@@ -50,6 +51,42 @@ class ElementwiseRule(Rule):
 
     def constant(self, call: Call, weights: Weights, values: Sequence[Values]) -> Values:
         return applied(call.layer.call, values[0])
+
+
+class UnboundedRule(ElementwiseRule):
+    """``ops.log``, ``ops.reciprocal``: infinite at some numbers. An infinite channel that is read
+    by weights of zero makes no zero, but NaN."""
+
+    def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
+        return Sent((inputs[0],), (), bounded(call, inputs[0]))
+
+    def arrived(
+        self, call: Call, weights: Weights, values: Sequence[Values], demand: Demand
+    ) -> Sequence[Values]:
+        return arrived_bounded(call.layer.call, values[:1], demand)
+
+
+def bounded(call: Call, flow: Flow) -> tuple[Demand, ...]:
+    """Demands that no channel of ``flow``, which comes out of ``call``, be infinite."""
+    reason = f"{call.layer.name} may be infinite where a silent channel goes in"
+    place = len(call.inputs)
+    return tuple(
+        Demand(ids, ((place, axis),), reason) for axis, lanes in enumerate(flow) for ids in lanes
+    )
+
+
+def arrived_bounded(
+    function: Callable[..., Any], values: Sequence[Values], demand: Demand
+) -> Sequence[Values]:
+    """Zero at each position of ``demand`` where ``function`` is finite, whatever is not known of
+    what goes in counting as one; NaN where it is not."""
+    filled = [
+        keras.ops.convert_to_tensor(np.where(np.isfinite(value), value, 1.0), dtype="float64")
+        for value in values
+    ]
+    made = np.asarray(keras.ops.convert_to_numpy(function(*filled)), np.float64)
+    ((_, axis),) = demand.sources
+    return [lane_of(np.where(np.isfinite(made), 0.0, np.nan), axis, demand.ids.size)]
 
 
 class FilledRule(Rule):
