@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprune.artifacts import Artifact
-from edgeprune.errors import ModelError, PlanError
+from edgeprune.errors import ModelError
 from edgeprune.graphs import Graph
 from edgeprune.measurements import Measurement, Verification
 from edgeprune.plans import Pattern, Plan
@@ -264,59 +264,44 @@ def prune(
         The small model, and the plan for the original's shapes.
 
     Raises:
-        PlanError: the request cannot be met, the first round already lost more than ``max_drop``,
-            or ``inexact`` without ``"finetune"`` in ``recover``.
+        PlanError: the request cannot be met, nothing would go, the first round already lost more
+            than ``max_drop``, or ``inexact`` without ``"finetune"`` in ``recover``.
     """
-    from edgeprune.feeding import as_dataset, parted
-    from edgeprune.models import make_task
-    from edgeprune.pipeline.goals import Goal
-    from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
-    from edgeprune.planning import Constraints
+    from edgeprune.pipeline.loop import pruned
 
-    if inexact and "finetune" not in recover:
-        raise PlanError(
-            "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
-            "into recover, or use plan and cut"
-        )
-    goal = Goal(
+    found = pruned(
+        _model(model),
+        data,
+        loss=loss,
+        metric=metric,
+        method=method,
         sparsity=sparsity,
         threshold=threshold,
         channels=channels,
         pattern=pattern,
         scope=scope,
         exclude=tuple(exclude),
-        constraints=Constraints(multiple, minimum, most),
+        multiple=multiple,
+        minimum=minimum,
+        most=most,
         rounds=rounds,
         schedule=schedule,
         max_drop=max_drop,
         inexact=inexact,
+        recover=recover,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch=batch,
+        patience=patience,
+        decay=decay,
+        rehearsal_epochs=rehearsal_epochs,
+        validation=validation,
+        calibration_examples=calibration_examples,
+        microbatch=microbatch,
+        seed=seed,
+        progress=progress,
     )
-    task = make_task(loss, metric, None, None, model=_model(model), base=None)
-    goal.foretold(model)
-    train, held_out, calibrate = parted(
-        as_dataset(data, model), validation, calibration_examples, seed
-    )
-    settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
-    material = Material(train, held_out, calibrate, task, microbatch, seed)
-    if not isinstance(method, str):
-        method, metrics = rehearse(
-            model, method, goal, settings, material, epochs=rehearsal_epochs, progress=progress
-        )
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
-    loop = Rounds(model, method, goal, settings, material, progress)
-    turn = loop.run(
-        lambda number, turn: progress.say(
-            f"round {number}: {turn.sparsity:.1%} of the connections gone, "
-            f"{task.metric_name} {turn.metric:.4g} on the validation split"
-        )
-    )
-    if turn is None:
-        raise PlanError(
-            "the first round lost more than max_drop, or its metric is no number: ask for less, "
-            "or more rounds"
-        )
-    return loop.ended(turn), turn.plan
+    return found.model, found.plan
 
 
 def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:

@@ -217,6 +217,7 @@ def plan_file(
             "--inexact says which channels may be cut: add --channels, or leave it out"
         )
     from edgeprune import api
+    from edgeprune.planning import check_something
     from edgeprune.scores import Scores
 
     found = Scores.load(scores)
@@ -230,6 +231,7 @@ def plan_file(
     elif asked.get("channels") is not None:
         raise InputError("--channels needs to know which channels belong together: add --model")
     plan = api.plan(found, graph, **asked)
+    check_something(plan, found, graph)
     plan.save(out)
     return {"file": str(out), **_planned(plan)}
 

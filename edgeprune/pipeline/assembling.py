@@ -47,10 +47,9 @@ class Assembly:
         return 1 - now / whole
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> Plan:
         """What the last round within the budget removed."""
-        settled = self.work.settled
-        return None if settled is None else Plan.load(self.work.file(settled, "plan.json"))
+        return Plan.load(self.work.file(self.work.settled, "plan.json"))
 
     @property
     def inexact(self) -> dict[str, str]:
@@ -91,7 +90,6 @@ class Assembly:
         """Everything, without what release adds."""
         targets = tuple(targets)
         rows = [row for target in targets for row in self.rows(target)]
-        plan = self.plan
         return Result(
             recipe=self.work.recipe.path.name,
             metric=self.check["metric_name"],
@@ -103,7 +101,7 @@ class Assembly:
             layers=self._layers(),
             rounds=self._rounds(),
             notes=self._notes(targets),
-            plan="" if plan is None else plan.digest(),
+            plan=self.plan.digest(),
             quick=self.quick,
             versions=self.versions(),
             facts=self._facts(),
@@ -189,12 +187,6 @@ class Assembly:
             notes.append("a quick run: few samples, one epoch, nothing is released")
         notes += self.work.read("strip", "strip.json")["lines"]
         notes += [self.after["repaired"]] if "repaired" in self.after else []
-        if self.work.settled is None:
-            first = self.work.read("round-1", "round.json")
-            reason = "was already beyond max_drop"
-            if first["metric"] is None:
-                reason = f"ended with a {self.check['metric_name']} that is no finite number"
-            notes.append(f"the first round {reason}: nothing was pruned")
         notes += [
             f"{target.name}: {self.bench(target)['note']}"
             for target in targets

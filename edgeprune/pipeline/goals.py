@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
-from edgeprune.planning import Constraints, make_plan, ramp
+from edgeprune.planning import Constraints, check_something, make_plan, ramp
 from edgeprune.plans import Pattern, Plan
 from edgeprune.recipes import Prune
 from edgeprune.scores import Scores
@@ -33,7 +33,7 @@ class Goal:
         inexact: cut groups too whose channels are mixed without weights; the outputs change.
 
     Raises:
-        PlanError: ``inexact`` without ``channels``.
+        PlanError: ``inexact`` without ``channels``, a ``max_drop`` below 0.
     """
 
     sparsity: float | None = None
@@ -49,6 +49,9 @@ class Goal:
     inexact: bool = False
 
     def __post_init__(self) -> None:
+        # Written so that NaN fails too.
+        if self.max_drop is not None and not self.max_drop >= 0:
+            raise PlanError(f"max_drop = {self.max_drop}: a number from 0 up is needed")
         if self.inexact and self.channels is None:
             raise PlanError(
                 "inexact without channels: it says which channels may be cut; ask for channels too"
@@ -82,8 +85,20 @@ class Goal:
     def plan(
         self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None
     ) -> Plan:
-        """What goes by the end of round ``number`` (from 1); raises as
-        :func:`~edgeprune.planning.make_plan`."""
+        """What goes by the end of round ``number`` (from 1).
+
+        Raises:
+            PlanError: as :func:`~edgeprune.planning.make_plan`; nothing goes by the end of the last
+                round.
+        """
+        plan = self._planned(scores, graph, number=number, within=within)
+        if number == self.rounds:
+            check_something(plan, scores, graph)
+        return plan
+
+    def _planned(
+        self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None
+    ) -> Plan:
         asked: Mapping[str, Any] = self.steps()[number - 1]
         return make_plan(
             scores,
@@ -114,4 +129,7 @@ class Goal:
         elif self.threshold is not None:
             goal = replace(self, threshold=ALL)
         graph = trace(model, inexact=self.inexact) if goal.channels is not None else None
-        return goal.plan(score_model(model, None, method="magnitude"), graph, number=goal.rounds)
+        scores = score_model(model, None, method="magnitude")
+        # Of a hybrid, single weights may go where no channel can.
+        make = goal.plan if goal.sparsity == self.sparsity else goal._planned
+        return make(scores, graph, number=goal.rounds)

@@ -10,7 +10,10 @@ EXAMPLES = 512
 
 
 def quick_recipe(recipe: Recipe) -> Recipe:
-    """``recipe`` with at most :data:`EXAMPLES` examples a role, two rounds and one epoch each."""
+    """``recipe`` with at most :data:`EXAMPLES` examples a role, two rounds and one epoch each.
+
+    ``max_drop`` is left out: the metric after one epoch on so few says nothing, and every stage is
+    to be tried."""
     data: dict[str, Any] = {"calibration_examples": min(recipe.data.calibration_examples, 128)}
     for role in ("train", "calibrate", "evaluate"):
         source = getattr(recipe.data, role)
@@ -22,7 +25,11 @@ def quick_recipe(recipe: Recipe) -> Recipe:
         update={
             "data": recipe.data.model_copy(update=data),
             "prune": recipe.prune.model_copy(
-                update={"rounds": min(recipe.prune.rounds, 2), "rehearsal_epochs": 1}
+                update={
+                    "rounds": min(recipe.prune.rounds, 2),
+                    "rehearsal_epochs": 1,
+                    "max_drop": None,
+                }
             ),
             "finetune": tune.model_copy(
                 update={"epochs": 1, "last_epochs": min(tune.last_epochs, 1)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeprune.datasets import Dataset
+from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.gates import beyond
@@ -19,7 +20,14 @@ from edgeprune.recovery import fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
-from edgeprune.surgery import cut_with_report, nearly_zero, strip, trace, zero
+from edgeprune.surgery import (
+    StripReport,
+    cut_with_report,
+    nearly_zero,
+    strip_with_report,
+    trace,
+    zero,
+)
 
 RECOVERY_BATCH = 256
 """Examples per batch where only statistics are gathered."""
@@ -76,6 +84,7 @@ class Turn:
         scores: that decided this round.
         metric: of the model, on the validation split.
         sparsity: of the model.
+        number: of the round, from 1.
     """
 
     model: Any
@@ -83,6 +92,7 @@ class Turn:
     scores: Scores
     metric: float
     sparsity: float
+    number: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class Rounds:
             progress=shown,
         )
         gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
-        return Turn(model, plan, scores, material.measure(model), gone)
+        return Turn(model, plan, scores, material.measure(model), gone, number)
 
     def recover(
         self,
@@ -203,17 +213,18 @@ class Rounds:
                 model = reestimate_batchnorm(model, material.calibrate.batches(RECOVERY_BATCH))
         return model
 
-    def ended(self, turn: Turn) -> Any:
-        """The small model that the last round's becomes; an inexact cut is recovered."""
+    def ended(self, turn: Turn) -> tuple[Any, StripReport]:
+        """The small model that the last round's becomes, and what left it; an inexact cut is
+        recovered."""
         if not self.goal.inexact:
-            return strip(turn.model)
+            return strip_with_report(turn.model)
         small, report = cut_with_report(turn.model, turn.plan)
         for name, reason in report.inexact.items():
             self.progress.say(f"{name}: inexact, the outputs change: {reason}")
         if report.inexact:
             small, repair = self.repair(small, epochs=self.settings.epochs)
             self.progress.say(repair.line(self.material.task.metric_name))
-        return small
+        return small, report
 
     def repair(
         self, small: Any, *, epochs: int, checkpoint: Path | None = None
@@ -242,15 +253,37 @@ class Rounds:
         drop = self.material.task.drop(before, metric)
         return beyond(drop, self.goal.max_drop, max(abs(before), abs(metric)))
 
-    def run(self, told: Callable[[int, Turn], None] = lambda number, turn: None) -> Turn | None:
-        """Every round in memory; the last one within the budget, ``None`` where none is."""
+    def spent_at_once(self, metric: float, before: float) -> PlanError:
+        """The error where the first round already is: there is no round to go back to."""
+        name, limit = self.material.task.metric_name, self.goal.max_drop
+        if limit is None or not math.isfinite(metric):
+            what = f"ended with a {name} that is no finite number"
+        else:
+            drop = self.material.task.drop(before, metric)
+            what = (
+                f"lost {drop:.4g} of {name} on the validation split ({before:.4g} → {metric:.4g}), "
+                f"max_drop allows {limit:g}"
+            )
+        return PlanError(
+            f"the first round {what}: nothing is pruned; ask for less, more rounds, or more epochs"
+        )
+
+    def run(self, told: Callable[[Turn], None] = lambda turn: None) -> Turn:
+        """Every round in memory; the last one within the budget.
+
+        Raises:
+            PlanError: none is.
+        """
         best: Turn | None = None
         before = self.material.measure(self.original) if self.goal.max_drop is not None else 0.0
-        for number, turn in enumerate(self.turns(), 1):
-            told(number, turn)
+        for turn in self.turns():
+            told(turn)
             if self.spent(turn.metric, before):
+                if best is None:
+                    raise self.spent_at_once(turn.metric, before)
                 break
             best = turn
+        assert best is not None
         return best
 
     def turns(self) -> Iterator[Turn]:

@@ -127,9 +127,7 @@ class Work:
         if number > 1:
             model = self.model_of(f"round-{number - 1}")
             plan = Plan.load(self.file(f"round-{number - 1}", "plan.json"))
-        rounds = Rounds(
-            self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
-        )
+        rounds = self._loop()
         baseline = before["baseline"] if before else self.material.measure(self.inputs.model)
         baseline = math.nan if baseline is None else baseline
         turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch / "finetune")
@@ -151,10 +149,8 @@ class Work:
         from edgeprune.surgery import accounted, cut_with_report, strip_with_report
 
         name = self.settled
-        model, plan = self.inputs.model, None
-        if name is not None:
-            model, plan = self.model_of(name), Plan.load(self.file(name, "plan.json"))
-        if plan is not None and self.recipe.prune.inexact:
+        model, plan = self.model_of(name), Plan.load(self.file(name, "plan.json"))
+        if self.recipe.prune.inexact:
             stripped, report = cut_with_report(model, plan)
         else:
             stripped, report = strip_with_report(model)
@@ -164,13 +160,11 @@ class Work:
         write_json(folder / "strip.json", facts)
 
     def _recover(self, step: Step, folder: Path) -> None:
-        """The steps once more after strip, ``last_epochs`` of fine-tuning; what nothing was pruned
-        of stays as it was unless that is asked for. An inexact cut is recovered in any case."""
+        """The steps once more after strip, ``last_epochs`` of fine-tuning. An inexact cut is
+        recovered in any case."""
         model = self.model_of("strip")
         tune = self.recipe.finetune
-        rounds = Rounds(
-            self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
-        )
+        rounds = self._loop()
         store = step.stage.scratch / "finetune"
         repaired: dict[str, Any] = {}
         if self.read("strip", "strip.json")["inexact"]:
@@ -180,7 +174,7 @@ class Work:
             if not tune.last_epochs:
                 line += " (finetune.epochs, as finetune.last_epochs is 0)"
             repaired = {"repaired": line}
-        elif tune.last_epochs or self.settled is not None:
+        else:
             shown = Part(self.progress, "after strip")
             model = rounds.recover(
                 model, seed="recover", epochs=tune.last_epochs, checkpoint=store, progress=shown
@@ -330,14 +324,25 @@ class Work:
         return self.recipe.prune.score[0]
 
     @property
-    def settled(self) -> str | None:
-        """The last round within the budget; ``None`` where the first one already spent it."""
+    def settled(self) -> str:
+        """The last round within the budget.
+
+        Raises:
+            PlanError: the first one already spent it.
+        """
         found = None
         for number in range(1, self.recipe.prune.rounds + 1):
             facts = self.read(f"round-{number}", "round.json")
             if facts["skipped"] or facts["spent"]:
                 break
             found = f"round-{number}"
+        if found is None:
+            first = self.read("round-1", "round.json")
+            metric, before = (
+                math.nan if value is None else value
+                for value in (first["metric"], first["baseline"])
+            )
+            raise self._loop().spent_at_once(metric, before)
         return found
 
     @property
@@ -369,6 +374,11 @@ class Work:
             self.inputs.task,
             microbatch=self.recipe.data.microbatch,
             seed=self.recipe.seed,
+        )
+
+    def _loop(self) -> Rounds:
+        return Rounds(
+            self.inputs.model, self.method, self.goal, self.settings, self.material, self.progress
         )
 
     def _save(self, model: Any, folder: Path) -> None:

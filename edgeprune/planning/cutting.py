@@ -136,7 +136,7 @@ def _rated(
     """The groups that may be cut, the names of the unscored, and those of the uneven."""
     rated, unscored, uneven = [], [], []
     for group in graph.free:
-        if _kept(group, excluded):
+        if is_excluded(group, excluded):
             continue
         scored = channel_scores(scores, group)
         if scored is None:
@@ -155,7 +155,7 @@ def _rated(
         found += ["uneven in a grouped convolution"] if uneven else []
         raise PlanError(
             f"channels: no group of this model is free to lose channels ({', '.join(found)}); "
-            "see 'edgeprune inspect --groups' for the reasons"
+            "'edgeprune inspect MODEL --groups' has the reasons; single weights can go by sparsity"
         )
     return rated, tuple(unscored), tuple(uneven)
 
@@ -179,8 +179,8 @@ def _check_room(
         )
 
 
-def _kept(group: Group, excluded: frozenset[str]) -> bool:
-    """A group is excluded by its own name or by a weight that makes it; a layer that only reads it
-    loses inputs, not units."""
+def is_excluded(group: Group, excluded: frozenset[str]) -> bool:
+    """Whether a group is excluded: by its own name or by a weight that makes it; a layer that only
+    reads it loses inputs, not units."""
     makers = {member.weight for member in group.members if member.role == "makes"}
     return group.name in excluded or bool(makers & excluded)

@@ -53,6 +53,8 @@ open(f"{folder}/mine.py", "w").write(
 )
 """
 
+TENTH = ("plan", "s.npz", "--model", "model.keras", "-o", "x.json", "--channels")
+PRUNE = ("prune", "model.keras", "--data", "d.npz", "--method", "magnitude", "-o", "x.keras")
 HALF = ("plan", "s.npz", "--model", "model.keras", "--channels", "0.5", "-o", "x.json")
 
 
@@ -190,6 +192,25 @@ def test_prune_by_a_threshold(program: Program, folder: Path) -> None:
     )  # fmt: skip
     assert 0.1 < facts["sparsity"] < 0.9
     assert facts["plan"]["why"]["asked"] == {"threshold": 0.2}
+
+
+def test_a_first_round_beyond_max_drop_is_an_error_as_in_a_run(
+    program: Program, folder: Path
+) -> None:
+    asked = (*PRUNE, "--sparsity", 0.99, "--epochs", 1, "--max-drop", 0.001)
+    code, out, err = program(folder, *asked, "-q")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "the first round lost 0." in err and "max_drop allows 0.001" in err
+    assert not (folder / "x.keras").exists()
+
+
+def test_a_threshold_below_every_score_is_refused_before_training(
+    program: Program, folder: Path
+) -> None:
+    code, out, err = program(folder, *PRUNE, "--threshold", 1e-30)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "no score of 'magnitude' is below threshold = 1e-30" in err
+    assert not (folder / "x.keras").exists()
 
 
 def test_recover_holds_the_cuts_of_a_plan_on_values_that_have_grown_back(
@@ -342,6 +363,20 @@ def test_widths_that_a_device_likes(program: Program, folder: Path, zeroed: Path
             ("plan", "s.npz", "--sparsity", "0.5", "--target", "host", "-o", "x.json"),
             ("--target", "--channels"),
         ),
+        ((*HALF, "--multiple", "32"), ("nothing of this", "multiple = 32", "dense 32, dense_1 16")),
+        ((*TENTH, "0.01"), ("nothing of this", "channels = 0.01 of 48 channels rounds to none")),
+        ((*TENTH, "0"), ("nothing of this", "channels = 0 asks for none")),
+        (
+            ("plan", "s.npz", "--threshold", "1e-30", "-o", "x.json"),
+            ("nothing of this", "no score of 'taylor' is below threshold = 1e-30, the lowest is"),
+        ),
+        (
+            (*PRUNE, "--channels", "0.5", "--multiple", "32"),
+            ("nothing of this", "multiple = 32", "smaller multiple"),
+        ),
+        ((*PRUNE, "--sparsity", "0"), ("nothing of this", "sparsity = 0 asks for none")),
+        ((*PRUNE, "--threshold", "9", "--exclude", "*"), ("nothing of this", "exclude less")),
+        ((*PRUNE, "--channels", "0.5", "--exclude", "dense*"), ("free to lose", "--groups")),
         (("plan", "d.npz", "--sparsity", "0.5", "-o", "x.json"), ("d.npz",)),
         (("zero", "model.keras", "--plan", "absent.json", "-o", "x.keras"), ("absent.json",)),
         (("inspect", "mine.py"), ("mine.py",)),

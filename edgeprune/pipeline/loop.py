@@ -1,0 +1,101 @@
+"""The loop without a recipe: a model and its data in memory, from the first round to strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgeprune.errors import PlanError
+from edgeprune.feeding import as_dataset, parted
+from edgeprune.models import make_task
+from edgeprune.pipeline.goals import Goal
+from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
+from edgeprune.planning import Constraints
+from edgeprune.plans import Plan
+from edgeprune.progress import SILENT, Progress
+from edgeprune.surgery import StripReport, accounted
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What the loop gave.
+
+    Attributes:
+        model: the small model.
+        plan: of the last round within the budget, for the original's shapes.
+        rounds: the loop, with the original, its graph, and the goal.
+        number: of that round.
+        report: what strip said.
+    """
+
+    model: Any
+    plan: Plan
+    rounds: Rounds
+    number: int
+    report: StripReport
+
+    def accounted(self) -> StripReport:
+        """The report with its account of what left by its kind."""
+        return accounted(self.rounds.original, self.model, self.report, self.plan)
+
+
+def pruned(
+    model: Any,
+    data: Any,
+    *,
+    loss: Any = None,
+    metric: Any = None,
+    method: str | Sequence[str] = "taylor",
+    multiple: int = 1,
+    minimum: int = 1,
+    most: float = 1.0,
+    recover: Sequence[str] = ("finetune",),
+    epochs: int = 3,
+    learning_rate: float = 1e-3,
+    batch: int = 128,
+    patience: int | None = None,
+    decay: Literal["none", "cosine"] = "none",
+    rehearsal_epochs: int = 2,
+    validation: float = 0.1,
+    calibration_examples: int = 2048,
+    microbatch: int = 32,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    **asked: Any,
+) -> Pruned:
+    """(score → plan → zero → recover) × rounds → strip; arguments as :func:`edgeprune.prune`, of
+    which ``asked`` are those that a :class:`~edgeprune.pipeline.goals.Goal` has too.
+
+    Raises:
+        PlanError: the request cannot be met, nothing would go, the first round already lost more
+            than ``max_drop``, or inexact channels without fine-tuning.
+    """
+    if asked.get("inexact") and "finetune" not in recover:
+        raise PlanError(
+            "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
+            "into recover, or use plan and cut"
+        )
+    goal = Goal(constraints=Constraints(multiple, minimum, most), **asked)
+    settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
+    task = make_task(loss, metric, None, None, model=model, base=None)
+    goal.foretold(model)
+    train, held_out, calibrate = parted(
+        as_dataset(data, model), validation, calibration_examples, seed
+    )
+    material = Material(train, held_out, calibrate, task, microbatch, seed)
+    if not isinstance(method, str):
+        method, metrics = rehearse(
+            model, method, goal, settings, material, epochs=rehearsal_epochs, progress=progress
+        )
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
+    loop = Rounds(model, method, goal, settings, material, progress)
+    turn = loop.run(
+        lambda turn: progress.say(
+            f"round {turn.number}: {turn.sparsity:.1%} of the connections gone, "
+            f"{task.metric_name} {turn.metric:.4g} on the validation split"
+        )
+    )
+    small, report = loop.ended(turn)
+    return Pruned(small, turn.plan, loop, turn.number, report)
