@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from types import FunctionType
 from typing import Any
 
 import keras
@@ -154,7 +155,7 @@ class _Builder:
             for graph in held:
                 # Wherever the user's get_config serialises it, it asks the model for its config.
                 vars(graph)["get_config"] = self._copied(graph).get_config
-            return layer.get_config()
+            return _with_functions(layer, layer.get_config())
         finally:
             for graph in held:
                 vars(graph).pop("get_config", None)
@@ -243,6 +244,24 @@ def _same_lambda(layer: Any) -> Any:
         name=layer.name,
         dtype=layer.dtype_policy,
     )
+
+
+def _with_functions(layer: Any, config: Any) -> Any:
+    """A config with the functions that the layer has: Keras spells them by name, and gives back its
+    own of that name, or none."""
+    own = {
+        key: held
+        for key, spelt in config.items()
+        if isinstance(held := getattr(layer, str(key), None), FunctionType)
+        and _names_another(spelt, held)
+    }
+    return {**config, **own}
+
+
+def _names_another(spelt: Any, function: FunctionType) -> bool:
+    if isinstance(spelt, str):
+        return getattr(keras.activations, spelt, None) is not function
+    return isinstance(spelt, dict) and spelt.get("class_name") in ("function", "__lambda__")
 
 
 def _custom(layer: Any) -> bool:
@@ -368,5 +387,6 @@ def _fresh(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _fresh(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_fresh(item) for item in value)
+        # Keras and TensorFlow track lists in classes of their own.
+        return (tuple if isinstance(value, tuple) else list)(map(_fresh, value))
     return value

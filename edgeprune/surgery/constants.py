@@ -52,7 +52,8 @@ def own(step: Step, weights: Mapping[str, Array]) -> dict[str, Array]:
     return {
         inner: weights[name] if weights[name].ndim > 1 else np.asarray(weights[name], np.float64)
         for inner, name in step.weights.items()
-        if name in weights and weights[name].dtype.kind == "f"
+        # The kind of bfloat16 is that of no number.
+        if name in weights and "float" in weights[name].dtype.name
     }
 
 

@@ -50,6 +50,17 @@ def test_channels_pass_through_a_layer_of_the_users(page: dict[str, Any], name: 
         assert small.get_layer("first").units < 8
 
 
+def test_channels_pass_through_a_function_of_the_users(page: dict[str, Any]) -> None:
+    with float64():
+        i = keras.Input((6,))
+        x = L.Dense(8, activation=page["wave"], name="first")(i)
+        model = keras.Model(i, L.Dense(3, name="head")(x))
+        data = inputs_for((6,), 0)
+        woken(model, data, 0)
+        assert trace(model)["first"].fixed is None
+        proven(model, random_plan(model, np.random.default_rng(0)), data)
+
+
 def test_a_layer_of_the_users_that_makes_channels(page: dict[str, Any]) -> None:
     """Its rule says nothing of constants: nothing may be taken for known."""
     with float64():

@@ -131,6 +131,75 @@ class Jitter(L.Layer):
         return x + keras.random.normal(keras.ops.shape(x), seed=self.dice) if training else x
 
 
+def _relu(x: Any) -> Any:
+    return x * x
+
+
+_relu.__name__ = "relu"  # as Keras has one too
+
+
+@pytest.mark.parametrize("function", ["tf.nn.relu", "tf.nn.swish", "ops.silu", "layer", "own"])
+def test_a_layer_keeps_the_function_that_it_was_given(function: str) -> None:
+    import tensorflow as tf
+
+    activation: Any = {
+        "tf.nn.relu": tf.nn.relu,
+        "tf.nn.swish": tf.nn.swish,
+        "ops.silu": keras.ops.silu,
+        "layer": L.ReLU(4.0, negative_slope=0.2),
+        "own": _relu,
+    }[function]
+    i = keras.Input((5,))
+    x = L.Dense(6, activation=activation, name="a")(i)
+    model = keras.Model(i, L.Dense(3, name="head")(x))
+    graph = trace(model)
+    assert (graph["a"].fixed is None) == (function != "own")
+    kernel = np.array(model.get_layer("a").kernel)
+    kernel[:, [1, 4]] = 0
+    model.get_layer("a").kernel.assign(kernel)
+    small = strip(model)
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    np.testing.assert_allclose(small(x), model(x), atol=1e-5)
+    assert small.get_layer("a").units == (6 if function == "own" else 4)
+    assert values_digest(strip(small)) == values_digest(small)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_bfloat16"])
+def test_precisions_of_few_bits_are_cut_too(policy: str) -> None:
+    i = keras.Input((7,))
+    x = L.Dense(6, activation="sigmoid", name="a", dtype=policy)(i)
+    model = keras.Model(i, L.Dense(3, name="head", dtype=policy)(x))
+    plan = Plan.cut(trace(model), {"a": [0, 2]})
+    x = np.random.default_rng(0).normal(size=(8, 7)).astype("float32")
+    silent = np.asarray(keras.ops.cast(zero(model, plan)(x), "float32"))
+    small = cut(model, plan)
+    assert small.get_layer("a").units == 4
+    assert [w.dtype for w in small.weights] == [w.dtype for w in model.weights]
+    got = np.asarray(keras.ops.cast(small(x), "float32"))
+    np.testing.assert_allclose(got, silent, atol=0.03 * np.abs(silent).max())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": {"p": "mse", "q": ["mae"]}},
+        {"loss": {"p": "mse", "q": "mae"}, "metrics": {"p": ["mae"], "q": ["mae", "mse"]}},
+        {"loss": {"p": "mse", "q": "mae"}, "loss_weights": {"p": 0.1, "q": 0.2}},
+    ],
+)
+def test_losses_by_name_stay_compiled(settings: dict[str, Any]) -> None:
+    i = keras.Input((5,))
+    x = L.Dense(6, name="a")(i)
+    model = keras.Model(i, {"p": L.Dense(3, name="p")(x), "q": L.Dense(2, name="q")(x)})
+    model.compile("adam", **settings)
+    small = cut(model, Plan.cut(trace(model), {"a": [0]}))
+    assert small.compiled
+    y = {"p": np.ones((4, 3)), "q": np.ones((4, 2))}
+    x = np.ones((4, 5), "float32")
+    wanted = zero(model, Plan.cut(trace(model), {"a": [0]})).evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(small.evaluate(x, y, verbose=0), wanted, rtol=1e-5)
+
+
 def test_random_numbers_of_own_layers_go_on() -> None:
     i = keras.Input((4,))
     x = L.Dense(6, name="b")(L.Dense(5, name="a")(i))

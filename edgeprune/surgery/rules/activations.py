@@ -19,22 +19,35 @@ ELEMENTWISE = (
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid",
     "hard_sigmoid", "hard_silu", "tanh", "hard_tanh", "softplus", "softsign", "exponential",
     "mish", "log_sigmoid", "squareplus", "tanh_shrink", "hard_shrink", "soft_shrink", "threshold",
-    "sparse_plus", "sparse_sigmoid",
+    "sparse_plus", "sparse_sigmoid", "swish", "exp", "abs", "square", "sin",
 )  # fmt: skip
-MIXING = ("softmax", "log_softmax", "sparsemax")
+"""Of those that Keras has, and TensorFlow."""
+MIXING = ("softmax", "log_softmax", "sparsemax", "softmax_v2", "log_softmax_v2")
+
+
+_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
+"""Layers without weights that may be given for an activation."""
 
 
 def mixing(function: Any) -> str | None:
     """``None`` where an activation works on each element by itself; else the reason it does not
     let channels go."""
-    for name in ELEMENTWISE:
-        if function is getattr(keras.activations, name, None):
-            return None
-    for name in MIXING:
-        if function is getattr(keras.activations, name, None):
-            return f"{name} mixes channels"
+    name = _known(function)
+    if name in ELEMENTWISE or type(function) in _LAYERS:
+        return None
+    if getattr(function, "edgeprune_elementwise", False) is True:
+        return None
+    if name in MIXING:
+        return f"{name} mixes channels"
     name = getattr(function, "__name__", None) or type(function).__name__
     return f"activation {name!r} is not known to work on each element by itself"
+
+
+def _known(function: Any) -> str | None:
+    """The name of a function of Keras' or of TensorFlow's; ``None`` for any other."""
+    name = getattr(function, "__name__", None)
+    room = str(getattr(function, "__module__", "")).partition(".")[0]
+    return name if room in ("keras", "tensorflow") else None
 
 
 def hold_mixed(function: Any, flow: Flow, book: Book) -> None:
@@ -42,9 +55,9 @@ def hold_mixed(function: Any, flow: Flow, book: Book) -> None:
     reason = mixing(function)
     if reason is None:
         return
-    if function is getattr(keras.activations, "glu", None):
+    if _known(function) == "glu":
         raise Wall("glu halves its channels")
-    known = any(function is getattr(keras.activations, name, None) for name in MIXING)
+    known = _known(function) in MIXING
     held(flow[-1:] if known else flow, reason, book, inexact=known)
 
 
