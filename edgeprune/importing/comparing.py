@@ -13,7 +13,7 @@ import tf_keras
 
 from edgeprune.errors import ModelError
 from edgeprune.importing.imported import Differences
-from edgeprune.importing.replaying import Replay, filled
+from edgeprune.importing.replaying import Replay, filled, inferring
 
 Array = npt.NDArray[Any]
 TOLERANCE = 1e-5
@@ -59,10 +59,11 @@ def _check_layers(replay: Replay, inputs: list[Any]) -> float:
     largest = 0.0
     for call in replay.calls:
         _forget(call.layer, *call.steps)
+        kwargs = filled(call.kwargs, known)
         wanted = tf.nest.flatten(
-            call.layer(*filled(call.args, known), **filled(call.kwargs, known))
+            call.layer(*filled(call.args, known), **inferring(call.layer, kwargs))
         )
-        worst = max(map(_difference, wanted, call.again(known)))
+        worst = max(map(_difference, wanted, call.again(known, infer=True)))
         _forget(call.layer, *call.steps)
         known.update(zip(map(id, call.outputs), wanted, strict=True))
         if worst > _tolerance(call.layer):

@@ -24,7 +24,7 @@ _KEYS = {
 _IDLE = {
     "batch_input_shape", "input_length", "implementation", "zero_output_for_mask", "build_config",
     "query_shape", "key_shape", "value_shape", "kernel_initializer", "kernel_regularizer",
-    "kernel_constraint", "autocast", "input_dim", "input_shape", "trainable",
+    "kernel_constraint", "autocast", "input_dim", "input_shape", "trainable", "rng_type",
 }  # fmt: skip
 _NEUTRAL: dict[str, Any] = {"groups": 1, "fused": True}
 """Settings that Keras 3 does not know, with the value that it means anyway."""

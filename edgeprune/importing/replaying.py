@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +34,12 @@ class Call:
     kwargs: Mapping[str, Any]
     outputs: tuple[Any, ...]
 
-    def again(self, tensors: Mapping[int, Any]) -> list[Any]:
-        """Do it with Keras 3; ``tensors`` has what each symbol of the source is now."""
+    def again(self, tensors: Mapping[int, Any], *, infer: bool = False) -> list[Any]:
+        """Do it with Keras 3; ``tensors`` has what each symbol of the source is now. ``infer``: as
+        at inference, also where a layer called by itself would train."""
         args, kwargs = filled(self.args, tensors), filled(self.kwargs, tensors)
+        if infer and self.steps:
+            kwargs = inferring(self.steps[0], kwargs)
         result: Any = None
         for number, step in enumerate(self.steps):
             result = _called(step, args, kwargs) if number == 0 else step(result)
@@ -221,6 +225,14 @@ class _Builder:
             found = f"{base}_{number}"
         self._names.add(found)
         return found
+
+
+def inferring(layer: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a call at inference: layers that change images train by default."""
+    call = getattr(layer, "call", layer)
+    if kwargs.get("training") is None and "training" in inspect.signature(call).parameters:
+        return {**kwargs, "training": False}
+    return kwargs
 
 
 def _called(step: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:

@@ -179,6 +179,18 @@ def test_a_net_of_keras_2_does_the_same(net: Callable[[], Any], form: str, tmp_p
     check_same(old, edgeprune.load(again))
 
 
+@pytest.mark.parametrize("form", ["m.h5", "m.keras"])
+def test_layers_that_change_images_in_training_only(form: str, tmp_path: Path) -> None:
+    x = inputs = tf_keras.Input((8, 8, 3))
+    for layer in (
+        K.RandomFlip(), K.RandomRotation(0.1), K.RandomZoom(0.2), K.RandomContrast(0.2),
+        K.RandomBrightness(0.2, seed=3), K.RandomTranslation(0.1, 0.1), K.GaussianNoise(0.1),
+    ):  # fmt: skip
+        x = layer(x)
+    old = tf_keras.Model(inputs, K.Dense(3)(K.Flatten()(x)))
+    check_same(old, open_model(saved(old, tmp_path / form)).model)
+
+
 def test_an_hdf5_file_under_the_newer_name(tmp_path: Path) -> None:
     old = woken(sequential())
     saved(old, tmp_path / "m.h5").rename(tmp_path / "m.keras")
