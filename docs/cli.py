@@ -125,7 +125,7 @@ def _parameters(function: Callable[..., Any] | None) -> tuple[list[Row], list[Ro
         info = next((m for m in [*marks, parameter.default] if _is_info(m)), None)
         if isinstance(info, ArgumentInfo):
             arguments.append(_row(str(info.metavar), info, hint, parameter))
-        elif isinstance(info, OptionInfo):
+        elif isinstance(info, OptionInfo) and not info.hidden:
             row = _row(_names(info, hint, parameter.name), info, hint, parameter)
             (everywhere if parameter.name in EVERYWHERE else options).append(row)
     return arguments, options, everywhere
@@ -139,7 +139,7 @@ def _row(left: str, info: Any, hint: Any, parameter: inspect.Parameter) -> Row:
     required = parameter.default is inspect.Parameter.empty
     default = info.default if _is_info(parameter.default) else parameter.default
     default = default.value if isinstance(default, Enum) else default
-    notes = [f"at least {info.min}"] if info.min is not None else []
+    notes = []
     if required and isinstance(info, OptionInfo):
         notes.append("required")
     if not required and default not in (None, False):

@@ -80,9 +80,13 @@ class Source:
             OutputError: it cannot be written.
         """
         placed(out, *suffixes)
-        for path in (self.model, self.data):
-            if path is not None and Path(path).expanduser().resolve() == out.resolve():
-                raise InputError(f"{out}: is what this reads; name the result otherwise")
+        if self.reads(out):
+            raise InputError(f"{out}: is what this reads; name the result otherwise")
+
+    def reads(self, out: Path) -> bool:
+        """Whether ``out`` is the model or the data."""
+        given = [path for path in (self.model, self.data) if path is not None]
+        return any(Path(path).expanduser().resolve() == out.resolve() for path in given)
 
     def found(self) -> Source:
         """This, its files being there; nothing is opened.
@@ -217,7 +221,7 @@ def plan_file(
             "--inexact says which channels may be cut: add --channels, or leave it out"
         )
     from edgeprune import api
-    from edgeprune.planning import check_something
+    from edgeprune.planning import check_something, shortfall
     from edgeprune.scores import Scores
 
     found = Scores.load(scores)
@@ -233,7 +237,10 @@ def plan_file(
     plan = api.plan(found, graph, **asked)
     check_something(plan, found, graph)
     plan.save(out)
-    return {"file": str(out), **_planned(plan)}
+    facts = {"file": str(out), **_planned(plan)}
+    if graph is not None and plan.cuts:
+        facts["shortfall"] = shortfall(plan, graph, asked["channels"])
+    return facts
 
 
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:
@@ -293,15 +300,18 @@ def prune_file(
     asked |= _multiple(targets, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
-        check_file(plan_out.with_suffix(".npz"))
+        beside = plan_out.with_suffix(".npz")
+        check_file(beside)
+        if source.reads(beside):
+            raise InputError(f"{plan_out}: its masks would replace {beside}; name it otherwise")
     source.found()
-    from edgeprune import api
     from edgeprune.models import save_model
+    from edgeprune.pipeline.loop import pruned
 
     model = source.opened()
     task = source.task(model)
     data = source.fed("train", model)
-    small, plan = api.prune(
+    found = pruned(
         model,
         data,
         loss=task.loss,
@@ -310,10 +320,16 @@ def prune_file(
         progress=progress,
         **asked,
     )
-    save_model(small, out)
+    facts = found.facts()
+    save_model(found.model, out)
     if plan_out is not None:
-        plan.save(plan_out)
-    return {"file": str(out), **_counts(model, small), "plan": _planned(plan)}
+        found.plan.save(plan_out)
+    return {
+        "file": str(out),
+        **_counts(model, found.model),
+        "plan": _planned(found.plan),
+        **facts,
+    }
 
 
 def recover_file(

@@ -8,8 +8,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from edgeprune.cli.tables import Whole, headed
+from edgeprune.cli.tables import Whole, hanging, headed
 
+SHOWN = 8
+"""Groups in a line; --json has all."""
+NEAR = 5e-4
+"""Shares that read the same."""
 _COUNTS = ("size", "asked", "possible", "already_dead", "in_consequence", "left")
 
 
@@ -29,6 +33,41 @@ def account_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
     yield Whole(_totals(facts))
 
 
+def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
+    """What pruning did with every group, and how much came of what was asked."""
+    if facts["cut"]:
+        yield Whole(_cut(facts["cut"]))
+    for row in facts["cut"]:
+        if row["reason"]:
+            count = row["asked"] - row["possible"]
+            yield f"{row['group']}: {count} asked for {_stay(count)}: {row['reason']}"
+    if facts["stay"]:
+        yield Text("Groups that keep every channel", style="bold")
+    for each in facts["stay"]:
+        names = each["groups"]
+        rest = len(names) - SHOWN
+        shown = ", ".join([*names[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])])
+        yield hanging(f"{each['reason']}: {shown}")
+    yield from reached_lines(facts["asked"], facts["reached"], facts["shortfall"])
+    rounds = facts["rounds"]
+    if rounds["used"] < rounds["of"]:
+        yield f"rounds: {rounds['used']} of {rounds['of']}, the next one was beyond --max-drop"
+
+
+def reached_lines(
+    asked: Mapping[str, float], reached: Mapping[str, Any], shortfall: str | None
+) -> Iterable[str]:
+    """Asked against reached: always of channels, of connections where they are others."""
+    if "channels" in asked:
+        why = f"; {shortfall}" if shortfall else ""
+        yield (
+            f"channels: {asked['channels']:.2%} asked, {reached['channels']:.2%} go "
+            f"({reached['dropped']:,} of the {reached['free']:,} that may){why}"
+        )
+    if "sparsity" in asked and abs(asked["sparsity"] - reached["sparsity"]) > NEAR:
+        yield f"connections: {asked['sparsity']:.2%} asked, {reached['sparsity']:.2%} go"
+
+
 def inexact_lines(groups: Mapping[str, str]) -> Iterable[str]:
     """Of the groups that are cut at the price of other outputs, by name, the reason."""
     for name, reason in groups.items():
@@ -37,6 +76,17 @@ def inexact_lines(groups: Mapping[str, str]) -> Iterable[str]:
 
 def _stay(count: int) -> str:
     return "stays" if count == 1 else "stay"
+
+
+def _cut(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = headed("Channels")
+    table.add_column("group", overflow="fold")
+    for name in ("gone", "of", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (row["size"] - row["left"], row["size"], row["left"])
+        table.add_row(Text(row["group"], "bold"), *(f"{count:,}" for count in counts))
+    return table
 
 
 def _groups(title: str, facts: Mapping[str, Any]) -> Table:

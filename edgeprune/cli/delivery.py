@@ -10,6 +10,7 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.options import Data, Json, Model, Out, Threads, Trust
+from edgeprune.cli.ranges import NOT_NEGATIVE, option, whole
 from edgeprune.cli.terminal import Session
 
 
@@ -39,7 +40,7 @@ def export(
         bool,
         typer.Option("--sparse", help="ONNX: sparse initialisers where they are smaller."),
     ] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Examples per inference.")] = 1,
+    batch: Annotated[int, option(takes=whole(1), help="Examples per inference.")] = 1,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -67,9 +68,9 @@ def verify(
     ],
     data: Data,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Of the largest output, for each output.")
+        float, option(takes=NOT_NEGATIVE, help="Of the largest output, for each output.")
     ] = 1e-4,
-    examples: Annotated[int, typer.Option(min=32, help="How many are compared.")] = 256,
+    examples: Annotated[int, option(takes=whole(32), help="How many are compared.")] = 256,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -100,9 +101,9 @@ def bench(
     target: Annotated[
         str, typer.Option(metavar="NAME", help="A profile: see 'edgeprune targets'.")
     ] = "host",
-    runs: Annotated[int, typer.Option(min=50, help="Timed runs of each file.")] = 50,
+    runs: Annotated[int, option(takes=whole(50), help="Timed runs of each file.")] = 50,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of the runtime; else the profile's.")
+        int | None, option(takes=whole(1), help="Of the runtime; else the profile's.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -43,6 +43,7 @@ from edgeprune.cli.options import (
     Trust,
     gathered,
 )
+from edgeprune.cli.ranges import NOT_NEGATIVE, option, whole
 from edgeprune.cli.terminal import Session
 
 
@@ -70,11 +71,11 @@ def score(
     loss: Loss = None,
     method: MethodOption = Method.taylor,
     microbatch: Annotated[
-        int, typer.Option(min=1, help="Examples whose gradients are averaged first.")
+        int, option(takes=whole(1), help="Examples whose gradients are averaged first.")
     ] = 32,
     chunk: Annotated[
         int | None,
-        typer.Option(min=1, help="Most examples in memory at once; the scores stay the same."),
+        option(takes=whole(1), help="Most examples in memory at once; the scores stay the same."),
     ] = None,
     normalize: Annotated[
         Normalization, typer.Option(help="Divide each layer's scores by this of them.")
@@ -151,12 +152,14 @@ def plan(
         inexact=inexact,
         **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
     )
-    from edgeprune.cli.accounts import inexact_lines
+    from edgeprune.cli.accounts import inexact_lines, reached_lines
     from edgeprune.cli.tables import widths_table
 
-    widths = [widths_table(facts["why"]["widths"])] if facts["channels"] else []
-    changed = inexact_lines(facts["why"].get("inexact", {}))
-    session.result(facts, [*widths, *changed, f"{out}: {_planned(facts)}"], json=json)
+    why = facts["why"]
+    parts: list[Any] = [widths_table(why["widths"])] if facts["channels"] else []
+    parts += inexact_lines(why.get("inexact", {}))
+    parts += reached_lines(why["asked"], why["reached"], facts.get("shortfall"))
+    session.result(facts, [*parts, f"{out}: {_planned(facts)}"], json=json)
 
 
 def zero(
@@ -198,13 +201,13 @@ def prune(
     minimum: Minimum = None,
     most: Most = None,
     target: Device = None,
-    rounds: Annotated[int, typer.Option(min=1, help="One round is one shot.")] = 1,
+    rounds: Annotated[int, option(takes=whole(1), help="One round is one shot.")] = 1,
     schedule: Annotated[
         Schedule, typer.Option(help="How the rounds approach the goal.")
     ] = Schedule.cubic,
     max_drop: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Stop, a round back, when validation lost more."),
+        option(takes=NOT_NEGATIVE, help="Stop, a round back, when validation lost more."),
     ] = None,
     inexact: Inexact = False,
     recover: Annotated[
@@ -215,10 +218,12 @@ def prune(
     patience: Patience = None,
     decay: DecayOption = None,
     batch: BatchOption = None,
-    rehearsal_epochs: Annotated[int, typer.Option(min=1, help="Of a rehearsal.")] = 2,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Keep the plan here too.")
+    rehearsal_epochs: Annotated[int, option(takes=whole(1, 100), help="Of a rehearsal.")] = 2,
+    save_plan: Annotated[
+        Path | None,
+        typer.Option("--save-plan", metavar="FILE", help="Write the plan that was made here too."),
     ] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", hidden=True)] = None,
     seed: Seed = 0,
     threads: Threads = 2,
     trust_model: Trust = False,
@@ -229,11 +234,17 @@ def prune(
     Example:  edgeprune prune model.keras --data d.npz --sparsity 0.9 -o small.keras
     """
     from edgeprune import verbs
+    from edgeprune.errors import InputError
 
+    if plan is not None:
+        raise InputError(
+            f"--plan {plan}: prune makes a plan of its own and reads none; to keep that, add "
+            f"--save-plan FILE; to carry {plan} out, edgeprune strip {model} --plan {plan} -o {out}"
+        )
     facts = verbs.prune_file(
         verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
         out,
-        plan_out=plan,
+        plan_out=save_plan,
         progress=session.progress,
         sparsity=sparsity,
         threshold=threshold,
@@ -262,7 +273,9 @@ def prune(
             }
         ),
     )
-    session.result(facts, f"{out}: {_smaller(facts)}", json=json)
+    from edgeprune.cli.accounts import pruned_parts
+
+    session.result(facts, [*pruned_parts(facts), f"{out}: {_smaller(facts)}"], json=json)
 
 
 def strip(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from edgeprune.cli.ranges import POSITIVE, SHARE, SOME_OR_ALL, option, whole
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file.")]
 Data = Annotated[
@@ -32,10 +33,16 @@ Trust = Annotated[
     bool,
     typer.Option("--trust-model", help="Load Lambda layers: they run code that is in the file."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[
+    int, option("--seed", takes=whole(0, 2**31 - 1), help="Seed of everything random.")
+]
 Threads = Annotated[
     int,
-    typer.Option("--threads", min=1, help="Threads of TensorFlow; they are part of the result."),
+    option(
+        "--threads",
+        takes=whole(1, 1024),
+        help="Threads of TensorFlow; they are part of the result.",
+    ),
 ]
 
 
@@ -90,51 +97,20 @@ class Recovery(StrEnum):
     batchnorm = "batchnorm"
 
 
-def share(text: str) -> float:
-    """A share as it is written.
-
-    Raises:
-        BadParameter: no number from 0 to below 1.
-    """
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < 1:
-            return float(text)
-    raise typer.BadParameter(f"{text} is not a share between 0 and 1, such as 0.95")
-
-
-def whole_share(text: str) -> float:
-    """A share that may be all.
-
-    Raises:
-        BadParameter: no number above 0 and up to 1.
-    """
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) <= 1:
-            return float(text)
-    raise typer.BadParameter(f"{text} is not a share above 0, at most 1, such as 0.5")
-
-
-Share = Annotated[
-    float | None, typer.Option(metavar="X", parser=share, help="Share of weights to zero.")
-]
-Threshold = Annotated[float | None, typer.Option(metavar="X", help="Zero what scores below this.")]
+Share = Annotated[float | None, option(takes=SHARE, help="Share of weights to zero.")]
+Threshold = Annotated[float | None, option(takes=POSITIVE, help="Zero what scores below this.")]
 Channels = Annotated[
-    float | None,
-    typer.Option(metavar="X", parser=share, help="Share of units and filters to remove."),
+    float | None, option(takes=SHARE, help="Share of units and filters to remove.")
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Layers, weights or groups to leave alone.")
 ]
 Multiple = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Cut groups to multiples of N channels."),
+    int | None, option(takes=whole(1), help="Cut groups to multiples of N channels.")
 ]
-Minimum = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Keep at least N channels a group.")
-]
+Minimum = Annotated[int | None, option(takes=whole(1), help="Keep at least N channels a group.")]
 Most = Annotated[
-    float | None,
-    typer.Option(metavar="X", parser=whole_share, help="Cut at most this share of any group."),
+    float | None, option(takes=SOME_OR_ALL, help="Cut at most this share of any group.")
 ]
 Device = Annotated[
     list[str] | None,
@@ -149,15 +125,15 @@ PatternOption = Annotated[
 ]
 ScopeOption = Annotated[Scope, typer.Option(help="Compare all weights together, or each layer's.")]
 MethodOption = Annotated[Method, typer.Option(help="How connections are scored.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning a round.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="Of Adam.")]
+Epochs = Annotated[int | None, option(takes=whole(1), help="Epochs of fine-tuning a round.")]
+Rate = Annotated[float | None, option("--learning-rate", takes=POSITIVE, help="Of Adam.")]
 Patience = Annotated[
-    int | None, typer.Option(min=1, help="Stop after so many epochs without a gain.")
+    int | None, option(takes=whole(1), help="Stop after so many epochs without a gain.")
 ]
 DecayOption = Annotated[
     Decay | None, typer.Option("--decay", help="How the learning rate falls over the epochs.")
 ]
-BatchOption = Annotated[int | None, typer.Option(min=1, help="Examples per step.")]
+BatchOption = Annotated[int | None, option(takes=whole(1), help="Examples per step.")]
 
 
 def gathered(options: typing.Mapping[str, Any]) -> dict[str, Any]:

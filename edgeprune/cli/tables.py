@@ -33,7 +33,7 @@ def result_parts(result: Any) -> Iterable[Any]:
         yield drawn(gates)
     yield Text(tables.summary(result))
     for line in tables.remarks(result):
-        yield _hanging(line)
+        yield hanging(line)
     released = {target: near(place) for target, place in result.released.items()}
     for line in tables.endings(replace(result, released=released)):
         yield Text(line, style="bold")
@@ -302,5 +302,6 @@ def headed(title: str, show_header: bool = True) -> Table:
     )
 
 
-def _hanging(line: str) -> Padding:
+def hanging(line: str) -> Padding:
+    """A line of a list."""
     return Padding(Text(f"• {line}"), (0, 0, 0, 2), expand=False)

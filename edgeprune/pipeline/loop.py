@@ -11,10 +11,14 @@ from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
-from edgeprune.planning import Constraints
+from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.surgery import StripReport, accounted
+
+_ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
+_ASKED = ("sparsity", "threshold", "channels")
+HELD = "what stays needs its channels"
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,36 @@ class Pruned:
     number: int
     report: StripReport
 
-    def accounted(self) -> StripReport:
-        """The report with its account of what left by its kind."""
-        return accounted(self.rounds.original, self.model, self.report, self.plan)
+    def facts(self) -> dict[str, Any]:
+        """What became of the request and of every group; JSON values.
+
+        ``cut`` has a record for each group that lost channels, ``stay`` one for each reason for
+        which groups keep all; ``asked`` and ``reached`` are shares (of the connections, and of the
+        channels of the groups that may be cut), ``shortfall`` is why the channels are others.
+        """
+        goal = self.rounds.goal
+        report = accounted(self.rounds.original, self.model, self.report, self.plan)
+        assert report.account is not None
+        rows = [{name: row[name] for name in _ROW} for row in report.account.groups()]
+        stays = staying(self.rounds.graph, self.plan)
+        stays |= {row["group"]: row["reason"] or HELD for row in rows if row["left"] == row["size"]}
+        cut = [row for row in rows if row["left"] < row["size"]]
+        for row in cut:
+            stays.pop(row["group"], None)
+        short = None
+        if goal.channels is not None:
+            short = shortfall(self.plan, self.rounds.graph, goal.channels)
+        return {
+            "rounds": {"used": self.number, "of": goal.rounds},
+            "asked": {name: value for name in _ASKED if (value := getattr(goal, name)) is not None},
+            "reached": self.plan.why["reached"],
+            "shortfall": short,
+            "cut": cut,
+            "stay": [
+                {"reason": reason, "groups": [name for name, one in stays.items() if one == reason]}
+                for reason in dict.fromkeys(stays.values())
+            ],
+        }
 
 
 def pruned(

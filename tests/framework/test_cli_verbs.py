@@ -55,6 +55,7 @@ open(f"{folder}/mine.py", "w").write(
 
 TENTH = ("plan", "s.npz", "--model", "model.keras", "-o", "x.json", "--channels")
 PRUNE = ("prune", "model.keras", "--data", "d.npz", "--method", "magnitude", "-o", "x.keras")
+DONE = (*PRUNE[:-1], "done.keras")
 HALF = ("plan", "s.npz", "--model", "model.keras", "--channels", "0.5", "-o", "x.json")
 
 
@@ -120,7 +121,7 @@ def test_prune_takes_loss_and_metric_from_the_compiled_model(
 ) -> None:
     facts = program.facts(
         folder, "prune", "model.keras", "--data", "d.npz", "--sparsity", 0.8, "--rounds", 2,
-        "--epochs", 1, "--plan", "pruned.json", "-o", "pruned.keras",
+        "--epochs", 1, "--save-plan", "pruned.json", "-o", "pruned.keras",
     )  # fmt: skip
     assert facts["sparsity"] == pytest.approx(0.8, abs=0.02)
     assert (folder / "pruned.json").exists()
@@ -130,6 +131,65 @@ def test_prune_takes_loss_and_metric_from_the_compiled_model(
     )  # fmt: skip
     assert facts["model_after"]["macs"] < 0.6 * facts["model_before"]["macs"]
     assert facts["plan"]["channels"]
+
+
+def test_prune_says_what_it_did_with_every_group(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    asked = (*DONE, "--channels", 0.5, "--multiple", 10, "--epochs", 1)
+    facts = program.facts(folder, *asked)
+    assert {row["group"]: row["size"] - row["left"] for row in facts["cut"]} == {"dense": 22}
+    assert facts["stay"] == [
+        {"reason": "model input", "groups": ["input_layer"]},
+        {"reason": "its channels score higher than those that go", "groups": ["dense_1"]},
+        {"reason": "model output", "groups": ["dense_2"]},
+    ]
+    assert facts["asked"] == {"channels": 0.5} and facts["reached"]["dropped"] == 22
+    assert facts["shortfall"] == "widths are held to multiple = 10"
+    _, out, _ = program(folder, *asked)
+    lines = [line.split() for line in out.splitlines()]
+    assert ["dense", "22", "32", "10"] in lines
+    assert "• model output: dense_2" in out
+    said = "of the 48 that may); widths are held to multiple = 10"
+    assert f"channels: 50.00% asked, 45.83% go (22 {said}" in out
+    code, out, err = program(folder, *HALF, "--multiple", 10)
+    (folder / "x.json").unlink()
+    assert code == 0 and said in out, err
+
+
+def test_prune_says_why_groups_stay(program: Program, folder: Path) -> None:
+    """Excluded, too narrow for the multiple, and none dead where single weights were asked for."""
+    more = ("--exclude", "dense", "--multiple", 4, "--epochs", 1)
+    facts = program.facts(folder, *DONE, "--channels", 0.5, *more)
+    assert {"reason": "excluded", "groups": ["dense"]} in facts["stay"]
+    facts = program.facts(folder, *DONE, "--channels", 0.5, "--multiple", 16, "--epochs", 1)
+    reason = "no width below its own with multiple = 16"
+    assert {"reason": reason, "groups": ["dense_1"]} in facts["stay"]
+    facts = program.facts(folder, *DONE, "--sparsity", 0.1, "--epochs", 1)
+    reason = "none of its channels is dead: single weights were asked for"
+    assert {"reason": reason, "groups": ["dense", "dense_1"]} in facts["stay"]
+    assert facts["cut"] == [] and facts["shortfall"] is None
+
+
+def test_prune_goes_a_round_back_and_says_so(program: Program, folder: Path) -> None:
+    more = ("--rounds", 3, "--schedule", "linear", "--epochs", 1, "--max-drop", 0.2)
+    facts = program.facts(folder, *DONE, "--sparsity", 0.996, *more)
+    assert facts["rounds"]["used"] < facts["rounds"]["of"] == 3
+    assert facts["asked"] == {"sparsity": 0.996} and facts["reached"]["sparsity"] < 0.9
+    _, out, _ = program(folder, *DONE, "--sparsity", 0.996, *more)
+    assert f"rounds: {facts['rounds']['used']} of 3, the next one was beyond --max-drop" in out
+    assert "connections: 99.60% asked, " in out
+
+
+def test_a_plan_that_prune_makes_is_no_plan_that_it_reads(program: Program, folder: Path) -> None:
+    (folder / "mine.json").write_text("{}")
+    asked = (*PRUNE, "--sparsity", 0.5)
+    code, out, err = program(folder, *asked, "--plan", "mine.json")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "--save-plan" in err and "strip model.keras --plan mine.json -o x.keras" in err
+    code, _, err = program(folder, *asked, "--save-plan", "d.json")
+    assert code == 2 and "d.json: its masks would replace d.npz" in err
+    assert (folder / "mine.json").read_text() == "{}" and not (folder / "d.json").exists()
 
 
 def test_scores_of_channels_by_hand_and_in_rounds(program: Program, folder: Path) -> None:
@@ -347,11 +407,22 @@ def test_widths_that_a_device_likes(program: Program, folder: Path, zeroed: Path
         (("score", "model.keras", "--data", "nan.npz", "-o", "x.npz"), ("nan.npz", "nan at")),
         (("plan", "s.npz", "-o", "x.json"), ("sparsity",)),
         (("plan", "s.npz", "--sparsity", "1.5", "-o", "x.json"), ("1.5",)),
-        ((*HALF, "--multiple", "0"), ("--multiple", "greater than or equal to 1")),
-        ((*HALF, "--multiple", "8.5"), ("--multiple", "integer")),
-        ((*HALF, "--minimum", "-1"), ("--minimum", "greater than or equal to 1")),
+        ((*HALF, "--multiple", "0"), ("'--multiple': 0 is not a whole number from 1 up",)),
+        ((*HALF, "--multiple", "8.5"), ("'--multiple': 8.5 is not a whole number from 1 up",)),
+        ((*HALF, "--minimum", "-1"), ("'--minimum': -1 is not a whole number from 1 up",)),
         ((*HALF, "--most", "0"), ("--most", "0 is not a share above 0")),
         ((*HALF, "--most", "1.5"), ("--most", "1.5 is not a share")),
+        ((*PRUNE, "--max-drop", "-1"), ("'--max-drop': -1 is not a number from 0 up",)),
+        ((*PRUNE, "--max-drop", "nan"), ("'--max-drop': nan is not a number from 0 up",)),
+        ((*PRUNE, "--sparsity", "1.5"), ("'--sparsity': 1.5 is not a share from 0 to below 1",)),
+        ((*PRUNE, "--threshold", "0"), ("'--threshold': 0 is not a number above 0",)),
+        ((*PRUNE, "--epochs", "-1"), ("'--epochs': -1 is not a whole number from 1 up",)),
+        ((*PRUNE, "--learning-rate", "0"), ("'--learning-rate': 0 is not a number above 0",)),
+        ((*PRUNE, "--seed", "-1"), ("'--seed': -1 is not a whole number from 0 to 2147483647",)),
+        (
+            (*PRUNE, "--threads", "2000"),
+            ("'--threads': 2000 is not a whole number from 1 to 1024",),
+        ),
         ((*HALF, "--most", "0.25"), ("channels = 0.5 with most = 0.25",)),
         ((*HALF, "--minimum", "15"), ("minimum = 15, 18 of 48", "0.3750")),
         ((*HALF, "--target", "hots"), ("'hots'", "'host'")),

@@ -268,7 +268,7 @@ def test_the_command_line_marks_plans_and_refuses(program: Program, folder: Path
 def test_prune_by_the_command_line(program: Program, folder: Path) -> None:
     facts = program.facts(
         folder, "prune", "model.keras", "--data", "few.npz", "--channels", 0.5, "--inexact",
-        "--method", "magnitude", "--scope", "layer", "--epochs", 1, "--plan", "kept.json",
+        "--method", "magnitude", "--scope", "layer", "--epochs", 1, "--save-plan", "kept.json",
         "-o", "small.keras",
     )  # fmt: skip
     assert facts["plan"]["why"]["inexact"] == {"embed": REASON}

@@ -1,0 +1,74 @@
+"""Numbers on the command line: what a flag takes, and the line for what it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers that a flag takes; called with a text, it gives the number.
+
+    Attributes:
+        kind: ``int`` or ``float``.
+        takes: whether a number is one of them.
+        range: in words, behind the flag's help.
+        wanted: in words, for the line that refuses.
+    """
+
+    kind: type[int] | type[float]
+    takes: Callable[[float], bool]
+    range: str
+    wanted: str
+
+    @property
+    def __name__(self) -> str:
+        return self.kind.__name__
+
+    def __call__(self, text: Any) -> Any:
+        """The number.
+
+        Raises:
+            BadParameter: none, or one that the flag does not take.
+        """
+        with contextlib.suppress(ValueError):
+            number = self.kind(str(text))
+            # Written so that NaN fails too; what is infinite is never meant.
+            if math.isfinite(number) and self.takes(number):
+                return number
+        raise typer.BadParameter(f"{text} is not {self.wanted}")
+
+
+def whole(least: int, most: int | None = None) -> Numbers:
+    """Whole numbers from ``least`` up, or to ``most``."""
+    if most is None:
+        return Numbers(
+            int, lambda n: n >= least, f"at least {least}", f"a whole number from {least} up"
+        )
+    return Numbers(
+        int, lambda n: least <= n <= most, f"{least} to {most}",
+        f"a whole number from {least} to {most}",
+    )  # fmt: skip
+
+
+SHARE = Numbers(
+    float, lambda x: 0 <= x < 1, "from 0 to below 1", "a share from 0 to below 1, such as 0.95"
+)
+SOME_OR_ALL = Numbers(
+    float, lambda x: 0 < x <= 1, "above 0, at most 1", "a share above 0, at most 1, such as 0.5"
+)
+POSITIVE = Numbers(float, lambda x: x > 0, "above 0", "a number above 0")
+NOT_NEGATIVE = Numbers(float, lambda x: x >= 0, "at least 0", "a number from 0 up")
+
+
+def option(*names: str, takes: Numbers, help: str) -> Any:
+    """An option that takes these numbers; its help says which."""
+    metavar = "N" if takes.kind is int else "X"
+    told = f"{help.removesuffix('.')} ({takes.range})."
+    return typer.Option(*names, parser=takes, metavar=metavar, help=told)
