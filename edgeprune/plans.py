@@ -109,8 +109,13 @@ class Plan:
             PlanError: an unknown or fixed group, what is no channel number, a channel out of range
                 or named twice, or every channel of a group.
         """
+        if not isinstance(channels, Mapping):
+            kind = type(channels).__name__
+            raise PlanError(f"channels are given by group, {{name: [channel, …]}}, not as {kind}")
         cuts = []
         for name, asked in channels.items():
+            if not isinstance(name, str):
+                raise PlanError(f"groups are named by strings; got {name!r}")
             if name not in graph:
                 near = nearest(name, [group.name for group in graph])
                 hint = f"; did you mean {near!r}?" if near else ""

@@ -141,5 +141,5 @@ class Session:
                     self._saved[place], "w", encoding="utf-8", errors="replace", closefd=False
                 )
             width = None if file.isatty() or "COLUMNS" in os.environ else WIDTH
-            self._consoles[which] = Console(file=file, width=width)
+            self._consoles[which] = Console(file=file, width=width, emoji=False)
         return self._consoles[which]

@@ -51,7 +51,10 @@ def _variables(new: Any) -> list[Any]:
     """The weights of a layer; Keras 3 lists the states of stateful ones among them."""
     layers = new._flatten_layers()
     states = {
-        id(state) for layer in layers for state in keras.tree.flatten(_states(layer)) if state
+        id(state)
+        for layer in layers
+        for state in keras.tree.flatten(_states(layer))
+        if state is not None
     }
     return [v for v in new.weights if id(v) not in states and v.path.split("/")[-1] != "count"]
 

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import marshal
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -34,8 +35,8 @@ the shapes; seeds are set anew wherever something is drawn."""
 
 def architecture_digest(model: Any) -> str:
     """sha256 (hex) of layer classes, connections, weight names and shapes and the config that
-    changes them; not of values, the top model's name, compile state, dtype policy, batch size,
-    ``trainable``, initialisers, regularisers or constraints.
+    changes them; not of values, the top model's name, names of operations, compile state, dtype
+    policy, batch size, ``trainable``, initialisers, regularisers or constraints.
 
     The same in memory, after save and load, and after ``clone_model``.
     """
@@ -140,7 +141,40 @@ def _config(model: Any) -> Any:
     except (NotImplementedError, AttributeError, TypeError):
         return type(model).__name__
     config.pop("name", None)
-    return _scrubbed(config)
+    return _scrubbed(_ordered(config, {}))
+
+
+def _ordered(value: Any, numbers: Mapping[str, str]) -> Any:
+    """A config in which operations are named by their place in their model: Keras numbers them by
+    what the process made before (``add_3``); ``numbers`` has the new names by the old ones."""
+    if isinstance(value, dict):
+        if isinstance(value.get("layers"), list):
+            numbers = {
+                str(layer["name"]): f"{layer['class_name']} {place}"
+                for place, layer in enumerate(value["layers"])
+                if _is_operation(layer)
+            }
+        found = {key: _ordered(item, numbers) for key, item in value.items()}
+        if _is_operation(value):
+            found["name"] = numbers.get(value["name"])
+            found["config"] = {key: v for key, v in found["config"].items() if key != "name"}
+        return found
+    if isinstance(value, list | tuple):
+        # A tensor: the name of what makes it, which call, and which output.
+        head, *rest = value or [None]
+        known = isinstance(head, str) and head in numbers and len(rest) == 2
+        items = [numbers[head], *rest] if known else value
+        return [_ordered(item, numbers) for item in items]
+    return value
+
+
+def _is_operation(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and str(value.get("module")).startswith("keras.src.ops")
+        and isinstance(value.get("config"), dict)
+        and "name" in value
+    )
 
 
 def _scrubbed(value: Any) -> Any:

@@ -50,6 +50,10 @@ class Book(Protocol):
         ...
 
 
+INSIDE = (-1, -1)
+"""The source of what a layer reads of its own, behind no input of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """One axis of one weight of a layer.

@@ -115,6 +115,8 @@ def traced(model: Any) -> Trace:
         )
     layers = named_layers(model)
     _check_layers(model, layers)
+    if not model.built:
+        _check_built(model, layers)
     tracer = _Tracer(model, layers)
     walk = walked(layers.values())
     _check_inputs(model, walk.nodes)
@@ -137,6 +139,17 @@ def _check_layers(model: Any, layers: Mapping[str, Any]) -> None:
             raise ModelError(
                 f"model {model.name!r}: layer {name!r} is {what}; cut the float model, and {then} "
                 "what is left of it"
+            )
+
+
+def _check_built(model: Any, layers: Mapping[str, Any]) -> None:
+    """A subclassed model makes its weights when it is first called."""
+    for name, layer in layers.items():
+        lazy = type(layer).build is not keras.Layer.build and function_of(layer) is None
+        if lazy and layer is not model and not layer.built:
+            raise ModelError(
+                f"model {model.name!r}: layer {name!r} has no weights yet; call the model once, "
+                "on a batch, before"
             )
 
 

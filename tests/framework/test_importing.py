@@ -179,6 +179,21 @@ def test_a_net_of_keras_2_does_the_same(net: Callable[[], Any], form: str, tmp_p
     check_same(old, edgeprune.load(again))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_states_and_masks(form: str, tmp_path: Path) -> None:
+    """Two loads of one file are one architecture: a plan for the one fits the other."""
+    i = tf_keras.Input((6,), batch_size=3, dtype="int32")
+    x = K.Embedding(11, 5, mask_zero=True, name="words")(i)
+    x = K.GRU(4, stateful=True, return_sequences=True, name="kept")(x)
+    old = tf_keras.Model(i, K.Dense(2)(K.LSTM(6, stateful=True, name="last")(x)))
+    path = saved(woken(old), tmp_path / form)
+    new = edgeprune.load(path)
+    old.reset_states()
+    check_same(old, new)
+    plan = edgeprune.Plan.cut(edgeprune.trace(new), {"kept": [0]})
+    assert edgeprune.cut(edgeprune.load(path), plan).get_layer("kept").units == 3
+
+
 @pytest.mark.parametrize("form", ["m.h5", "m.keras"])
 def test_layers_that_change_images_in_training_only(form: str, tmp_path: Path) -> None:
     x = inputs = tf_keras.Input((8, 8, 3))

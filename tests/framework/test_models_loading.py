@@ -188,3 +188,15 @@ def test_saving_where_nothing_can_be_written(model: Any, tmp_path: Path) -> None
     with pytest.raises(ModelError, match=r"\.keras or \.h5"):
         save_model(model, tmp_path / "m.tf")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_h5_that_nobody_could_open_is_not_written(tmp_path: Path) -> None:
+    i = keras.Input((4,))
+    x = keras.layers.Dense(3, name="a")(i)
+    inner = keras.Model(i, x + 1, name="inner")
+    model = keras.Model(i, keras.layers.Dense(2)(inner(i)))
+    with pytest.raises(ModelError, match="operations between layers, such as 'add"):
+        save_model(model, tmp_path / "m.h5")
+    assert not list(tmp_path.iterdir())
+    save_model(model, tmp_path / "m.keras")
+    load_model(tmp_path / "m.keras")

@@ -109,3 +109,23 @@ def test_a_weight_without_a_name_is_called_the_same_in_a_copy() -> None:
     assert ("scale/variable", 0) in {
         (member.weight, member.axis) for member in trace(model)["conv"].members
     }
+
+
+def test_operations_have_no_names_in_digests(tmp_path: Path) -> None:
+    """Keras numbers them by what the process made before."""
+
+    def made(factor: float = 2.0, swapped: bool = False) -> Any:
+        i = keras.Input((5,), name="i")
+        x = keras.layers.Dense(4, name="a")(i)
+        j = keras.Input((4,), name="j")
+        inner = keras.Model(j, keras.ops.tanh(j) + 1, name="inner")
+        one, other = x * factor, keras.ops.relu(x) - 1
+        y = other / (one + 9) if swapped else one / (other + 9)
+        return keras.Model(i, {"one": inner(y), "other": y}, name="m")
+
+    first = made()
+    for other in (made(), clone(made())):
+        assert architecture_digest(other) == architecture_digest(first)
+    first.save(tmp_path / "m.keras")
+    assert architecture_digest(load_model(tmp_path / "m.keras")) == architecture_digest(first)
+    assert len({architecture_digest(m) for m in (first, made(3.0), made(swapped=True))}) == 3

@@ -14,7 +14,7 @@ from surgery_nets import float64, inputs_for, proven, random_plan, woken
 from edgeprune.errors import ModelError
 from edgeprune.plans import Plan
 from edgeprune.surgery import strip, trace, zero
-from edgeprune.surgery.flows import Sent
+from edgeprune.surgery.flows import Part, Sent
 from edgeprune.surgery.rules.base import Rule, weighed
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
@@ -59,6 +59,83 @@ def test_channels_pass_through_a_function_of_the_users(page: dict[str, Any]) -> 
         woken(model, data, 0)
         assert trace(model)["first"].fixed is None
         proven(model, random_plan(model, np.random.default_rng(0)), data)
+
+
+def test_a_layer_of_the_users_with_channels_inside(page: dict[str, Any]) -> None:
+    """As many inside as go in: what is inside is not taken for what goes in."""
+    with float64():
+        i = keras.Input((5, 6))
+        x = L.Dense(8, activation="relu", name="first")(i)
+        x = L.Dense(7, name="last")(page["Squeeze"](8, name="own")(x))
+        model = keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
+        data = inputs_for((5, 6), 0)
+        woken(model, data, 0)
+        graph = trace(model)
+        assert {group.name for group in graph.free} == {"first", "own", "last"}
+        for seed in range(4):
+            proven(model, random_plan(model, np.random.default_rng(seed)), data)
+        proven(model, Plan.cut(graph, {"first": [1, 2]}), data)
+        small = strip(zero(model, Plan.cut(graph, {"own": [0, 3], "first": [1]})))
+        assert small.get_layer("own").squeeze.kernel.shape == (7, 6)
+
+
+class _Fails(Rule):
+    def send(self, call: Any, inputs: Any, book: Any) -> Any:
+        raise ValueError("no such luck")
+
+
+class _Gives(Rule):
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def send(self, call: Any, inputs: Any, book: Any) -> Any:
+        return self.what(inputs[0])
+
+
+class _FailsLater(Rule):
+    def constant(self, call: Any, weights: Any, values: Any) -> Any:
+        return values[7]
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (_Fails(), "_Fails.send fails (ValueError: no such luck)"),
+        (_Gives(lambda flow: None), "gives NoneType, not a Sent"),
+        (_Gives(lambda flow: Sent(())), "lanes for 0 outputs; the layer has 1"),
+        (_Gives(lambda flow: Sent(((*flow, ()),))), "2 axes; without the batch it has 1"),
+        (_Gives(lambda flow: Sent((((flow[0][0][:2],),),))), "2 channels on axis 0 of output 0"),
+        (
+            _Gives(lambda flow: Sent((flow,), (Part("gain", 5, flow[0][0], "makes"),))),
+            "axis 5 of weight 'gain'",
+        ),
+        (
+            _Gives(lambda flow: Sent((flow,), (Part("gain", 0, flow[0][0][:2], "makes"),))),
+            "2 channels on axis 0 of weight 'gain'",
+        ),
+        (
+            _Gives(lambda flow: Sent((flow,), tuple(weighed("gain", 0, flow[0], "make")))),  # type: ignore[arg-type]
+            "the role 'make'; roles are makes, reads, follows",
+        ),
+        (_FailsLater(), "_FailsLater.constant fails (IndexError"),
+        ("mine", "edgeprune_rule of Own is 'mine'"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(rule: Any, says: str) -> None:
+    class Own(L.Layer):
+        edgeprune_rule = rule
+
+        def build(self, shape: Any) -> None:
+            self.gain = self.add_weight(name="gain", shape=shape[-1:])
+
+        def call(self, x: Any) -> Any:
+            return x * self.gain
+
+    i = keras.Input((7,))
+    model = keras.Model(i, L.Dense(3)(Own(name="own")(L.Dense(6, name="first")(i))))
+    with pytest.raises(ModelError) as caught:
+        strip(model)
+    assert "layer 'own'" in str(caught.value) and says in str(caught.value)
 
 
 def test_a_layer_of_the_users_that_makes_channels(page: dict[str, Any]) -> None:

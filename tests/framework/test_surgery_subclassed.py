@@ -160,3 +160,12 @@ def test_a_model_without_shapes_says_how_to_go_on(tmp_path: Any) -> None:
         Exception, match=r"call it on data once, or .* keras.Model\(x, model\(x\)\)"
     ):
         export_model(Builder(), tmp_path / "m.tflite")
+
+
+def test_a_model_that_was_never_called_is_refused() -> None:
+    inner = keras.Sequential([keras.Input((8, 8, 3)), L.Flatten(), L.Dense(4)], name="tower")
+    model = Pair(inner, name="pair")
+    with pytest.raises(ModelError, match="'head' has no weights yet; call the model once"):
+        trace(model)
+    model(X)
+    assert trace(model)

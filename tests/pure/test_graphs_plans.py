@@ -76,6 +76,8 @@ def test_a_plan_by_hand() -> None:
         ({"a": "01"}, "whole numbers"),
         ({"a": [True, False]}, "whole numbers"),
         ({"a": 3}, "whole numbers"),
+        ({3: [1]}, "named by strings"),
+        ([1, 2], "given by group"),
         ({"a": [2**40]}, f"asked for {2**40}"),
     ],
 )

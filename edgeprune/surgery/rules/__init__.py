@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras.src.applications.convnext import LayerScale
 
+from edgeprune.errors import ModelError
 from edgeprune.surgery.rules.arithmetic import OPERATIONS
 from edgeprune.surgery.rules.attention import GroupQueryAttentionRule, MultiHeadAttentionRule
 from edgeprune.surgery.rules.base import Rule
@@ -25,6 +26,7 @@ from edgeprune.surgery.rules.distributed import DISTRIBUTED
 from edgeprune.surgery.rules.dots import AdditiveAttentionRule, AttentionRule, DotRule
 from edgeprune.surgery.rules.einsum import EinsumDenseRule
 from edgeprune.surgery.rules.gathers import GATHERS
+from edgeprune.surgery.rules.guarding import guarded
 from edgeprune.surgery.rules.joins import MERGES
 from edgeprune.surgery.rules.layer_norms import (
     GroupNormRule,
@@ -139,10 +141,15 @@ def rule_of(layer: Any) -> Rule | None:
     do not inherit it, since a subclass may do anything.
     """
     own = vars(type(layer)).get("edgeprune_rule")
-    if isinstance(own, Rule):
-        return own
     if isinstance(own, type) and issubclass(own, Rule):
-        return own()
+        own = own()
+    if isinstance(own, Rule):
+        return guarded(own)
+    if own is not None:
+        raise ModelError(
+            f"layer {layer.name!r}: edgeprune_rule of {type(layer).__name__} is "
+            f"{own!r}; give an object of a class that extends edgeprune.surgery.rules.base.Rule"
+        )
     rule = RULES.get(type(layer))
     if type(layer) in _BY_DEPTH and layer.groups > 1 and layer.kernel.shape[-2] == 1:
         rule = _BY_DEPTH[type(layer)]

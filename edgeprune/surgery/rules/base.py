@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeprune.models.calls import Call
 from edgeprune.surgery.flows import (
+    INSIDE,
     After,
     Array,
     Book,
@@ -71,6 +72,8 @@ class Rule:
 
     def met(self, call: Call, weights: Weights, values: Sequence[Values], part: Part) -> Values:
         """The constants that ``part`` reads, one for each position of its axis."""
+        if part.source == INSIDE:
+            return np.full(part.ids.size, np.nan)
         place, axis = part.source
         return lane_of(values[place], axis, part.ids.size)
 
