@@ -250,13 +250,13 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
 
     found = Plan.load(plan)
     source.found()
-    from edgeprune.models import save_model
+    from edgeprune.models import dropped, save_model
     from edgeprune.surgery import zero
 
     model = source.opened()
     zeroed = zero(model, found)
     save_model(zeroed, out)
-    return {"file": str(out), **_counts(model, zeroed)}
+    return {"file": str(out), **_counts(model, zeroed), "optimizer": dropped(model)}
 
 
 def strip_file(
@@ -268,7 +268,7 @@ def strip_file(
 
     asked = None if plan is None else Plan.load(plan)
     source.found()
-    from edgeprune.models import save_model
+    from edgeprune.models import dropped, save_model
     from edgeprune.surgery import accounted, strip_with_report, zero
 
     model = source.opened()
@@ -282,6 +282,7 @@ def strip_file(
         **_counts(model, small),
         **report.facts(),
         "report": list(report.lines()),
+        "optimizer": dropped(model),
     }
 
 

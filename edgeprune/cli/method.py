@@ -177,6 +177,8 @@ def zero(
     from edgeprune import verbs
 
     facts = verbs.zero_file(verbs.Source(model, trust=trust_model), plan, out)
+    if not json and facts["optimizer"]:
+        session.say(facts["optimizer"])
     session.result(facts, f"{out}: {_smaller(facts)}", json=json)
 
 
@@ -302,7 +304,7 @@ def strip(
     source = verbs.Source(model, trust=trust_model)
     facts = verbs.strip_file(source, out, plan=plan, fold_batchnorm=fold_batchnorm)
     if not json:
-        for line in facts["report"]:
+        for line in (*facts["report"], *filter(None, [facts["optimizer"]])):
             session.say(line)
     session.result(facts, f"{out}: {_smaller(facts)}", json=json)
 

@@ -1,6 +1,7 @@
 """What a Keras model is to the rest: its weights by name, its digests, its file, its costs."""
 
 from edgeprune.models.cloning import clone, rebuilt
+from edgeprune.models.compiled import dropped
 from edgeprune.models.costs import (
     kernel_elements,
     kernel_nonzero,
@@ -26,6 +27,7 @@ __all__ = [
     "build_model",
     "check_values",
     "clone",
+    "dropped",
     "is_reference",
     "kernel_elements",
     "kernel_nonzero",

@@ -19,6 +19,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from edgeprune.errors import ModelError
 from edgeprune.models.calls import calls, function_of
+from edgeprune.models.compiled import compile_like
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.models.references import one_line
 from edgeprune.models.values import array_of
@@ -97,7 +98,7 @@ def rebuilt(
         ) from error
     _set_flags(layers, named_layers(new))
     _set_values(model, new, values or {}, fewer=bool(passed))
-    _compile_like(model, new)
+    compile_like(model, new)
     return new
 
 
@@ -363,30 +364,3 @@ def _set_beside(old: Any, new: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
-
-
-def _compile_like(model: Any, new: Any) -> None:
-    if not getattr(model, "compiled", False) or not hasattr(model, "_compile_config"):
-        return
-    # The optimiser as it is now: its learning rate may have been set after compile, and an .h5
-    # being written takes it out of the config. One that scales the loss is not wrapped again.
-    config = {**model._compile_config.config, "optimizer": model.optimizer}
-    new.compile(**{key: _fresh(value) for key, value in config.items()})
-    if model.optimizer is not None and model.optimizer.built:
-        # As Keras does after a load; saved without its slots, an optimiser warns when loaded.
-        new.optimizer.build(new.trainable_variables)
-
-
-def _fresh(value: Any) -> Any:
-    """Optimisers, metrics and losses without their state; containers walked, the rest as it is."""
-    if isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric | keras.losses.Loss):
-        try:
-            return type(value).from_config(value.get_config())
-        except Exception:
-            return value
-    if isinstance(value, dict):
-        return {key: _fresh(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        # Keras and TensorFlow track lists in classes of their own.
-        return (tuple if isinstance(value, tuple) else list)(map(_fresh, value))
-    return value
