@@ -109,9 +109,9 @@ def test_the_road_by_hand(program: Program, folder: Path, zeroed: Path) -> None:
 
 
 def test_an_optimiser_that_starts_fresh_is_said(program: Program, folder: Path) -> None:
-    code, out, err = program(folder, "strip", "model.keras", "-o", "fresh.keras")
+    code, _, err = program(folder, "strip", "model.keras", "-o", "fresh.keras")
     assert code == 0, err
-    assert "the optimiser (adam) starts fresh: what it had after 195 steps is left out" in out
+    assert "the optimiser (adam) starts fresh: what it had after 195 steps is left out" in err
     facts = program.facts(folder, "strip", "fresh.keras", "-o", "again.keras")
     assert facts["optimizer"] is None
 
