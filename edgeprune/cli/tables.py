@@ -39,6 +39,10 @@ def result_parts(result: Any) -> Iterable[Any]:
         yield Text(line, style="bold")
 
 
+WIDEST = 100_000
+"""Columns that no table needs."""
+
+
 class Fitting:
     """A table of text; turned on its side where the terminal is too narrow for it."""
 
@@ -52,19 +56,40 @@ class Fitting:
 
 
 class Whole:
-    """A table whose words are never broken: names are there to be searched for. Where they need
-    more columns than there are, the lines are longer than the terminal."""
+    """A table whose words are never broken: names are there to be searched for. What may wrap
+    does; where the words need more columns than there are, the lines are longer than the
+    terminal."""
 
     def __init__(self, grid: Table) -> None:
         self._grid = grid
+        # Rich narrows the widest column first, and gives it back what its longest word needs.
+        self._least, self._most = [], []
         for column in grid.columns:
             texts = [str(column.header), *map(str, column.cells)]
             parts = [part for text in texts for part in _parts(text, column.no_wrap)]
-            column.min_width = max(map(cell_len, parts), default=0)
+            lines = [line for text in texts for line in text.splitlines()]
+            self._least.append(max(map(cell_len, parts), default=0))
+            self._most.append(max(map(cell_len, lines), default=0))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = Measurement.get(console, options.update(width=1000), self._grid).minimum
-        yield from console.render(self._grid, options.update(width=max(options.max_width, least)))
+        for column, width in zip(self._grid.columns, self._most, strict=True):
+            column.width = width
+        wide = options.update(width=WIDEST)
+        between = Measurement.get(console, wide, self._grid).maximum - sum(self._most)
+        widths = self._widths(options.max_width - between)
+        for column, width in zip(self._grid.columns, widths, strict=True):
+            column.width = width
+        yield from console.render(self._grid, options.update(width=between + sum(widths)))
+
+    def _widths(self, room: int) -> list[int]:
+        """Of the columns that may be narrower always the widest gives way."""
+        widths = list(self._most)
+        while sum(widths) > room:
+            loose = [at for at, width in enumerate(widths) if width > self._least[at]]
+            if not loose:
+                break
+            widths[max(loose, key=lambda at: widths[at])] -= 1
+        return widths
 
 
 def _parts(text: str, whole: bool) -> list[str]:
@@ -212,9 +237,11 @@ def doctor_table(checks: Sequence[Any]) -> Table:
     return grid
 
 
-def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Whole]:
-    """Any facts: single values in one table, each list of records in its own."""
+def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
+    """Any facts: single values in one table, each list of records in its own; of channel groups
+    each by itself."""
     single = headed(title, show_header=False)
+    single.show_edge = False  # two columns less, so that a digest fits beside its name
     single.add_column("", no_wrap=True)
     single.add_column("", overflow="fold")
     records = {}
@@ -224,8 +251,12 @@ def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Whole]:
         elif value not in (None, "", [], {}):
             single.add_row(Text(key.replace("_", " ")), Text(_text(value)))
     yield Whole(single)
+    yield ""
     for key, value in records.items():
-        yield Whole(_records(key, value))
+        if key == "groups":
+            yield from _groups(value)
+        else:
+            yield Whole(_records(key, value))
 
 
 def bytes_text(value: int) -> str:
@@ -282,10 +313,35 @@ def _text(value: Any) -> str:
 
 
 def _record(facts: Mapping[str, Any]) -> str:
-    """One of several records inside a cell; a member of a group as ``conv/kernel axis 2 reads``."""
-    if {"weight", "axis", "role"} <= facts.keys():
-        return f"{facts['weight']} axis {facts['axis']} {facts['role']}"
+    """One of several records inside a cell."""
     return ", ".join(f"{key} {_text(item)}" for key, item in facts.items())
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
+    """Channel groups: what each is, why it stays, and its members by what they do."""
+    yield Text("groups: a channel leaves every weight[axis] of its group at once", "bold")
+    for group in groups:
+        yield ""
+        head = Table.grid()
+        head.add_column(overflow="fold")
+        costs = (
+            f"{group['macs_per_channel']:,} MACs, {group['parameters_per_channel']:,} parameters"
+        )
+        size = f": {group['size']:,} channels; each is {costs}"
+        head.add_row(Text.assemble((group["name"], "bold"), size))
+        yield Whole(head)
+        rows = {key: group[key] for key in ("fixed", "inexact") if group.get(key)}
+        for member in group["members"]:
+            text = f"{member['weight']}[{member['axis']}]"
+            role = member["role"]
+            rows[role] = f"{rows[role]}, {text}" if role in rows else text
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for word, text in rows.items():
+            style = "yellow" if word in ("fixed", "inexact") else ""
+            grid.add_row(Text(f"  {word}", style), Text(text))
+        yield Whole(grid)
 
 
 def headed(title: str, show_header: bool = True) -> Table:

@@ -14,14 +14,18 @@ from edgeprune.cli.terminal import Session
 from edgeprune.reporting.tables import Table
 
 LONG = "a_block/batch_normalization/moving_variance"
+REASON = "the layer a_block/add is a wall, of a class that no rule follows"
 FACTS = {
     "name": "m",
     "values": "c02a" * 16,
     "groups": [
         {
             "name": "a_block/convolution_of_the_stem",
-            "fixed": "the layer a_block/add is a wall, of a class that no rule follows",
+            "size": 32,
+            "fixed": REASON,
+            "inexact": None,
             "macs_per_channel": 123_456,
+            "parameters_per_channel": 78,
             "members": [{"weight": LONG, "axis": 0, "role": "follows"}] * 3,
         }
     ],
@@ -43,9 +47,19 @@ def test_a_name_is_never_broken(width: int) -> None:
 
 
 def test_on_a_terminal_what_may_wrap_wraps() -> None:
-    *_, groups = facts_tables("model.keras", FACTS)
-    assert max(map(len, shown(100, groups).splitlines())) <= 125
-    assert len(shown(100, groups).splitlines()) > len(shown(300, groups).splitlines())
+    *_, group = facts_tables("model.keras", FACTS)
+    lines = shown(80, group).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > len(shown(300, group).splitlines())
+    assert REASON in " ".join(shown(80, group).split())
+
+
+def test_a_column_that_may_wrap_gives_way_to_names() -> None:
+    records = [{"kernel": LONG, "kind": "convolution", "sides": "inputs and outputs of it"}]
+    *_, table = facts_tables("m", {"kernels": records})
+    lines = shown(80, table).splitlines()
+    assert max(map(len, lines)) <= 80 and any(LONG in line for line in lines)
+    assert "inputs and outputs of it" in shown(100, table)
 
 
 def test_without_a_terminal_nothing_wraps(
@@ -59,7 +73,7 @@ def test_without_a_terminal_nothing_wraps(
         session.print(part)
     session.print(drawn(Table("t", ("a",), (("b",),), ("",), notes=(note,))))
     out = capfd.readouterr().out
-    assert out.count(f"{LONG} axis 0 follows") == 3
+    assert f"follows  {LONG}[0], {LONG}[0], {LONG}[0]" in out
     assert out.count(note.strip()) == 2
-    assert "the layer a_block/add is a wall, of a class that no rule follows" in out
+    assert REASON in out
     assert max(map(len, out.splitlines())) < 400  # and nothing is padded to some width
