@@ -116,6 +116,8 @@ class Difference:
         worst_sample: index of the sample with the largest difference.
         worst_value: what the file answered there.
         worst_expected: what the model answers there.
+        constant: whether the model's own output is the same for every sample, up to rounding: then
+            the comparison says nothing of what the file makes of its inputs.
     """
 
     output: str
@@ -126,6 +128,7 @@ class Difference:
     worst_sample: int
     worst_value: float
     worst_expected: float
+    constant: bool = False
 
     @property
     def relative(self) -> float:
@@ -160,4 +163,14 @@ class Verification:
             "samples": self.samples,
             "tolerance": self.tolerance,
             "outputs": [difference.facts() for difference in self.differences],
+            "warnings": list(self.warnings()),
         }
+
+    def warnings(self) -> tuple[str, ...]:
+        """What takes from the comparison, one line an output."""
+        return tuple(
+            f"output {one.output!r} is the same for all {self.samples} examples, in the model too: "
+            "the comparison proves nothing of it; give examples that differ, or look at the model"
+            for one in self.differences
+            if one.constant
+        )

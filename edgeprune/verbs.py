@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.errors import ArtifactError, DataError, InputError, ModelError, OutputError
+from edgeprune.errors import (
+    ArtifactError,
+    DataError,
+    InputError,
+    ModelError,
+    OutputError,
+    PlanError,
+)
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 
@@ -136,6 +143,21 @@ class Source:
         check_fits(found, model, role=role)
         return found
 
+    def fits(self, model: Any, plan: Any, file: Path) -> None:
+        """Refuse a plan for another model, naming both files.
+
+        Raises:
+            PlanError: it was made for another architecture.
+        """
+        from edgeprune.models import architecture_digest
+
+        digest = architecture_digest(model)
+        if plan.model != digest:
+            raise PlanError(
+                f"{file}: made for another model (architecture {plan.model[:12]}) than "
+                f"{self.model} ({digest[:12]}); give that one, or make a plan for {self.model}"
+            )
+
     def task(self, model: Any) -> Any:
         """Loss and metric, resolved.
 
@@ -232,6 +254,11 @@ def plan_file(
         from edgeprune.surgery import trace
 
         graph = trace(model.found().opened(), inexact=inexact)
+        if graph.model != found.model:
+            raise PlanError(
+                f"{scores}: scores of another model (architecture {found.model[:12]}) than "
+                f"{model.model} ({graph.model[:12]}); give that one, or score {model.model}"
+            )
     elif asked.get("channels") is not None:
         raise InputError("--channels needs to know which channels belong together: add --model")
     plan = api.plan(found, graph, **asked)
@@ -254,6 +281,7 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     from edgeprune.surgery import zero
 
     model = source.opened()
+    source.fits(model, found, plan)
     zeroed = zero(model, found)
     save_model(zeroed, out)
     return {"file": str(out), **_counts(model, zeroed), "optimizer": dropped(model)}
@@ -272,6 +300,8 @@ def strip_file(
     from edgeprune.surgery import accounted, strip_with_report, zero
 
     model = source.opened()
+    if plan is not None:
+        source.fits(model, asked, plan)
     small, report = strip_with_report(
         model if asked is None else zero(model, asked), fold_batchnorm=fold_batchnorm
     )
@@ -343,7 +373,8 @@ def recover_file(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> Facts:
-    """Fine-tune with the zeros held, or take batch-norm statistics anew; writes ``out``.
+    """Fine-tune with the zeros held, or take batch-norm statistics anew; writes ``out``, of a
+    model without batch norms an equal copy.
 
     ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
     """
@@ -353,14 +384,18 @@ def recover_file(
     held = Plan.load(plan) if plan is not None else None
     source.found()
     from edgeprune.models import save_model
-    from edgeprune.recovery import fine_tune, reestimate_batchnorm
+    from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
 
     model = source.opened()
+    if plan is not None:
+        source.fits(model, held, plan)
     data = source.fed("train", model)
     if method == "batchnorm":
         recovered = reestimate_batchnorm(model, data.batches(128))
         save_model(recovered, out)
-        return {"file": str(out), "method": method, **_counts(model, recovered)}
+        norms = len(batch_norms(model))
+        counts = _counts(model, recovered)
+        return {"file": str(out), "method": method, "batch_norms": norms, **counts}
     if method != "finetune":
         raise InputError(f"--method {method}: known are finetune, batchnorm")
     from edgeprune.feeding import split
@@ -469,7 +504,8 @@ def inspect_path(
         return dict(inspect_file(path))
     opened = source.imported()
     facts = dict(inspect_model(opened.model, groups=groups, inexact=inexact))
-    if asked is not None:
+    if plan is not None:
+        source.fits(opened.model, asked, plan)
         facts["plan"] = {"file": str(plan), **_foreseen(opened.model, asked)}
     return {**facts, "imported": list(opened.notes)} if opened.notes else facts
 

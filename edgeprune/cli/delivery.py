@@ -90,6 +90,7 @@ def verify(
             f"{artifact}: {output['output']} within {output['relative']:.1e} of the largest "
             f"output on {facts['samples']} examples (allowed {tolerance:.0e}){same}"
         )
+    lines += [f"{artifact}: warning: {warning}" for warning in facts["warnings"]]
     session.result(facts, lines, json=json)
 
 

@@ -350,7 +350,9 @@ def recover(
         progress=session.progress,
         **settings,
     )
-    line = "batch-norm statistics taken anew"
+    line = f"statistics of {_counted(facts.get('batch_norms', 0), 'batch norm')} taken anew"
+    if facts.get("batch_norms") == 0:
+        line = "nothing to do, this model has no batch norms; written as it was"
     if "metric" in facts:
         line = (
             f"{facts['metric']} {facts['before']:.4f} → {facts['after']:.4f} on "

@@ -10,7 +10,7 @@ from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
 from edgeprune.pipeline.goals import Goal
-from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
+from edgeprune.pipeline.rounds import Material, Rounds, Settings, idle_steps, rehearse
 from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
@@ -111,6 +111,8 @@ def pruned(
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
     task = make_task(loss, metric, None, None, model=model, base=None)
     goal.foretold(model)
+    for line in idle_steps(model, settings.steps):
+        progress.say(f"note: {line}")
     train, held_out, calibrate = parted(
         as_dataset(data, model), validation, calibration_examples, seed
     )

@@ -16,7 +16,7 @@ from edgeprune.pipeline.gates import beyond
 from edgeprune.pipeline.goals import Goal
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
-from edgeprune.recovery import fine_tune, reestimate_batchnorm
+from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
@@ -48,6 +48,13 @@ class Settings:
     batch: int = 128
     patience: int | None = None
     decay: Literal["none", "cosine"] = "none"
+
+
+def idle_steps(model: Any, steps: Sequence[str]) -> tuple[str, ...]:
+    """Of recovery steps that have nothing to do on ``model``, a line each."""
+    if "batchnorm" not in steps or batch_norms(model):
+        return ()
+    return ("recover: 'batchnorm' has nothing to do, this model has no batch norms",)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.original import BATCH, tried
-from edgeprune.pipeline.rounds import Material, Rounds, Settings, rehearse
+from edgeprune.pipeline.rounds import Material, Rounds, Settings, idle_steps, rehearse
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
@@ -128,6 +128,8 @@ class Work:
             model = self.model_of(f"round-{number - 1}")
             plan = Plan.load(self.file(f"round-{number - 1}", "plan.json"))
         rounds = self._loop()
+        for line in idle_steps(self.inputs.model, self.recipe.recover) if number == 1 else ():
+            self.progress.say(f"note: {line}")
         baseline = before["baseline"] if before else self.material.measure(self.inputs.model)
         baseline = math.nan if baseline is None else baseline
         turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch / "finetune")
@@ -180,7 +182,8 @@ class Work:
                 model, seed="recover", epochs=tune.last_epochs, checkpoint=store, progress=shown
             )
         self._save(model, folder)
-        write_json(folder / "recover.json", {**self._numbers(model), **repaired})
+        idle = idle_steps(self.inputs.model, self.recipe.recover)
+        write_json(folder / "recover.json", {**self._numbers(model), **repaired, "idle": idle})
 
     # -- files --------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any], *, progress: Progre
         TrainingError: a statistic that is NaN or infinite.
     """
     new, worker = clone(model), clone(model)
-    found = _norms(worker)
+    found = batch_norms(worker)
     if not found:
         return new
     for layer in named_layers(worker).values():
@@ -59,7 +59,7 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any], *, progress: Progre
             task.advance()
     if not seen:
         raise DataError("batch-norm statistics: the data is empty")
-    for name, layer in _norms(new).items():
+    for name, layer in batch_norms(new).items():
         mean, square = totals[name] / seen
         if not (np.isfinite(mean).all() and np.isfinite(square).all()):
             raise TrainingError(
@@ -70,7 +70,8 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any], *, progress: Progre
     return new
 
 
-def _norms(model: Any) -> dict[str, Any]:
+def batch_norms(model: Any) -> dict[str, Any]:
+    """By name, the batch-norm layers of ``model``; without any, there is nothing to take anew."""
     return {
         name: layer
         for name, layer in named_layers(model).items()

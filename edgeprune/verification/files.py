@@ -117,10 +117,14 @@ def _check_finite(where: str, values: Array) -> None:
 
 def _frozen(answer: Array, truth: Array) -> bool:
     """Whether a file ignores its inputs while its model does not: more than rounding moves."""
-    if len(answer) < 2 or not np.array_equal(answer, np.broadcast_to(answer[:1], answer.shape)):
-        return False
+    same = np.array_equal(answer, np.broadcast_to(answer[:1], answer.shape))
+    return len(answer) > 1 and same and not _constant(truth)
+
+
+def _constant(truth: Array) -> bool:
+    """Whether no sample differs from the others by more than rounding."""
     spread = np.ptp(np.asarray(truth, np.float64), axis=0).max(initial=0.0)
-    return bool(spread > 1e-6 * np.abs(truth).max(initial=0.0))
+    return bool(spread <= 1e-6 * np.abs(truth).max(initial=0.0))
 
 
 def _difference(name: str, answer: Array, truth: Array) -> Difference:
@@ -139,4 +143,5 @@ def _difference(name: str, answer: Array, truth: Array) -> Difference:
         worst_sample=int(worst[0]),
         worst_value=float(one[worst]),
         worst_expected=float(other[worst]),
+        constant=_constant(truth),
     )

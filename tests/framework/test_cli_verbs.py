@@ -124,6 +124,24 @@ def test_batch_norm_alone(program: Program, folder: Path, zeroed: Path) -> None:
     assert (folder / "bn.keras").exists()
 
 
+def test_batch_norm_on_a_model_without_any_says_that_there_is_nothing_to_do(
+    program: Program, folder: Path
+) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(4)])
+    model.compile(loss="sparse_categorical_crossentropy")
+    model.save(folder / "plain.keras")
+    asked = ("recover", "plain.keras", "--data", "d.npz", "--method", "batchnorm")
+    code, out, err = program(folder, *asked, "-o", "same.keras")
+    assert code == 0 and (folder / "same.keras").exists(), err
+    assert out == "same.keras: nothing to do, this model has no batch norms; written as it was\n"
+    assert program.facts(folder, *asked, "-o", "same.keras")["batch_norms"] == 0
+    asked = ("prune", "plain.keras", "--data", "d.npz", "--sparsity", 0.5, "--epochs", 1)
+    code, _, err = program(folder, *asked, "--recover", "batchnorm", "-o", "same.keras")
+    assert code == 0 and "note: recover: 'batchnorm' has nothing to do" in err, err
+
+
 def test_prune_takes_loss_and_metric_from_the_compiled_model(
     program: Program, folder: Path
 ) -> None:
@@ -359,8 +377,18 @@ def test_a_plan_that_does_not_fit_is_one_line(
             assert (code, out) == (2, "") and err.count("\n") == 1 and word in err, err
     assert not (folder / "x.keras").exists()
     program.facts(folder, "strip", "model.keras", "--plan", channels, "-o", "other.keras")
-    code, _, err = program(folder, "inspect", "other.keras", "--plan", channels)
-    assert code == 2 and "made for the model" in err and err.count("\n") == 1
+    for verb in (
+        ("inspect", "other.keras"),
+        ("strip", "other.keras", "-o", "x.keras"),
+        ("zero", "other.keras", "-o", "x.keras"),
+        ("recover", "other.keras", "--data", "d.npz", "-o", "x.keras"),
+    ):
+        code, out, err = program(folder, *verb, "--plan", "half.json")
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert "half.json: made for another model" in err and "than other.keras" in err
+    asked = ("plan", "s.npz", "--model", "other.keras", "--channels", 0.5, "-o", "x.json")
+    code, _, err = program(folder, *asked)
+    assert code == 2 and "s.npz: scores of another model" in err and "than other.keras" in err
     code, _, err = program(folder, "inspect", "model.keras", "--plan", "absent.json")
     assert code == 2 and "absent.json: no such file" in err
 
@@ -554,6 +582,27 @@ def test_a_file_is_verified_against_its_model_and_no_other(
     assert code == 1
     assert out == ""
     assert err.count("\n") == 1 and name in err
+
+
+def test_an_output_that_is_constant_in_the_model_too_is_a_warning(
+    program: Program, exported: Path
+) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(4, name="flat")])
+    model.get_layer("flat").kernel.assign(np.zeros((12, 4)))
+    model.get_layer("flat").bias.assign([1, 2, 3, 4])
+    model.save(exported / "flat.keras")
+    program.facts(exported, "export", "flat.keras", "--format", "fp32", "-o", "flat.tflite")
+    asked = ("verify", "flat.tflite", "--model", "flat.keras", "--data", "d.npz")
+    code, out, err = program(exported, *asked)
+    assert code == 0, err
+    assert "flat.tflite: warning: output 'flat' is the same for all 256 examples" in out
+    facts = program.facts(exported, *asked)
+    assert facts["outputs"][0]["constant"] and "proves nothing" in facts["warnings"][0]
+    asked = ("verify", "dense.tflite", "--model", "model.keras", "--data", "d.npz")
+    facts = program.facts(exported, *asked)
+    assert not facts["outputs"][0]["constant"] and facts["warnings"] == []
 
 
 def test_files_are_timed_side_by_side(program: Program, exported: Path) -> None:
