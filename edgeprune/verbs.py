@@ -29,7 +29,7 @@ Facts = dict[str, Any]
 
 MODELS = (".keras", ".h5")
 _WANTED: Mapping[type[InputError], str] = {
-    ModelError: "give a .keras or .h5 file",
+    ModelError: "give a .keras or .h5 file, or module:function",
     DataError: "give an .npz, a folder, or module:function",
     ArtifactError: "'edgeprune export' writes one",
     InputError: "'edgeprune run' writes one",
@@ -63,7 +63,7 @@ class Source:
     """What most verbs begin with.
 
     Attributes:
-        model: a ``.keras`` or ``.h5`` file, or a SavedModel with layers.
+        model: a ``.keras`` or ``.h5`` file, a SavedModel with layers, or ``module:function``.
         data: an ``.npz``, a folder of images, a saved ``tf.data``, or ``module:function``.
         loss, metric: names of Keras or ``module:function``; ``None`` takes the compiled ones.
         trust: load Lambda layers.
@@ -120,10 +120,13 @@ class Source:
         Raises:
             ModelError: it cannot be read or used.
         """
-        from edgeprune.importing import open_model
+        from edgeprune.importing import open_model, open_named
         from edgeprune.models.engine import set_up
+        from edgeprune.recipes import is_function
 
         set_up(self.threads)
+        if is_function(str(self.model)):
+            return open_named(str(self.model), Path.cwd())
         return open_model(self.model, trust=self.trust)
 
     def fed(self, role: str, model: Any) -> Any:

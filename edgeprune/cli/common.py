@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.faults import INTERRUPTED
+from edgeprune.cli.faults import interrupted
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import Interrupted
 
@@ -55,7 +55,7 @@ def verb(
                 code = function(session, **values)
             except KeyboardInterrupt:
                 # Typer's own way with Ctrl-C differs from version to version.
-                raise Interrupted(INTERRUPTED) from None
+                raise Interrupted(interrupted(name)) from None
             if code:
                 raise typer.Exit(code)
 

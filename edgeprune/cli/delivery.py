@@ -123,7 +123,9 @@ def bench(
 
 def inspect(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".keras .h5 .tflite .onnx")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help=".keras .h5 .tflite .onnx, or module:function.")
+    ],
     groups: Annotated[
         bool, typer.Option("--groups", help="Which channels live or die together.")
     ] = False,

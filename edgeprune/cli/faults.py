@@ -20,7 +20,15 @@ from typing import Any
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import EdgepruneError, OutputError
 
-INTERRUPTED = "interrupted; finished stages are kept"
+INTERRUPTED = "interrupted"
+
+
+def interrupted(verb: str) -> str:
+    """What Ctrl-C in the middle of ``verb`` leaves, in a line."""
+    kept = "finished stages are kept" if verb == "run" else "no result is written"
+    return f"{INTERRUPTED}; {kept}"
+
+
 BUILD = ".edgeprune"
 """The build directory: a file missing in there is no matter of the user's."""
 

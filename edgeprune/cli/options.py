@@ -11,9 +11,11 @@ import typer
 
 from edgeprune.cli.ranges import POSITIVE, SHARE, SOME_OR_ALL, option, whole
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or module:function.")
+]
 Data = Annotated[
-    Path, typer.Option("--data", metavar="FILE", help="An .npz, or a folder: see the docs on data.")
+    Path, typer.Option("--data", metavar="FILE", help="An .npz, a folder, or module:function.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the result goes.")]
 Loss = Annotated[

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edgeprune.errors import ModelError
 from edgeprune.importing.imported import Imported
-from edgeprune.models.loading import file_version, is_keras_2, load_model
+from edgeprune.models.loading import build_model, file_version, is_keras_2, load_model
+from edgeprune.recipes import is_function
 
 SAVED_MODEL, METADATA = "saved_model.pb", "keras_metadata.pb"
 
@@ -34,6 +35,17 @@ def open_model(path: Path | str, *, trust: bool = False) -> Imported:
     from edgeprune.importing.keras2 import import_keras_2
 
     return import_keras_2(path, trust=trust)
+
+
+def open_named(name: str, base: Path, *, trust: bool = False) -> Imported:
+    """What ``name`` stands for: ``module:function``, looked for in ``base`` first, or a file.
+
+    Raises:
+        ModelError: as :func:`open_model` and :func:`edgeprune.models.build_model`.
+    """
+    if is_function(name):
+        return Imported(build_model(name, base))
+    return open_model(base / Path(name).expanduser(), trust=trust)
 
 
 def _check_saved_model(path: Path) -> None:

@@ -157,17 +157,14 @@ class Inputs:
             ModelError: it cannot be read or used.
             InputsChanged: a ``module:function`` returned another one than in its last run.
         """
-        from edgeprune.importing import open_model
-        from edgeprune.models import build_model, check_values
+        from edgeprune.importing import open_named
+        from edgeprune.models import check_values
         from edgeprune.models.engine import set_up
 
         set_up(self.recipe.threads, self.recipe.device)
         path = self.recipe.model.path
-        if is_function(path):
-            model = build_model(path, self.recipe.base)
-        else:
-            opened = open_model(self.recipe.resolve(path), trust=self.trust_model)
-            model, self._model_notes = opened.model, opened.notes
+        opened = open_named(path, self.recipe.base, trust=self.trust_model)
+        model, self._model_notes = opened.model, opened.notes
         check_values(model, path)
         if not getattr(model, "built", False) or not getattr(model, "inputs", None):
             raise ModelError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_process import Program
+from cli_process import Program, temporaries
 
 MAKE = """
 import sys
@@ -50,6 +51,8 @@ open(f"{folder}/mine.py", "w").write(
     "    print('the user prints')\\n"
     "    with np.load('d.npz') as file:\\n"
     "        return file['x'], file['y']\\n"
+    "def net():\\n"
+    "    return keras.models.load_model('model.keras')\\n"
 )
 """
 
@@ -323,6 +326,24 @@ def test_data_of_a_function_and_what_it_prints_stays_off_the_screen(
     assert code == 0, err
     assert json.loads(out)["kernels"] == 3
     assert "the user prints" not in out + err
+
+
+def test_every_verb_takes_a_model_that_a_function_returns(program: Program, folder: Path) -> None:
+    net, data = "mine:net", ("--data", "d.npz")
+    assert program.facts(folder, "inspect", net)["parameters"] == 1140
+    program.facts(folder, "score", net, "--method", "magnitude", "-o", "f.npz")
+    program.facts(folder, "plan", "f.npz", "--model", net, "--channels", 0.5, "-o", "fp.json")
+    for verb in (
+        ("zero", net, "--plan", "fp.json"),
+        ("strip", net, "--plan", "fp.json"),
+        ("recover", net, *data, "--epochs", 1),
+        ("prune", net, *data, "--sparsity", 0.5, "--epochs", 1),
+    ):
+        assert program.facts(folder, *verb, "-o", "f.keras")["file"] == "f.keras"
+    program.facts(folder, "export", net, "--format", "fp32", "-o", "f.tflite")
+    program.facts(folder, "verify", "f.tflite", "--model", net, *data)
+    code, _, err = program(folder, "inspect", "mine:nett")
+    assert code == 2 and "did you mean 'net'" in err and err.count("\n") == 1
 
 
 def test_groups(program: Program, folder: Path) -> None:
@@ -718,8 +739,37 @@ sys.exit(main())
         timeout=100,
     )
     assert done.returncode == 130
-    assert done.stderr == "edgeprune: interrupted; finished stages are kept\n"
+    assert done.stderr == "edgeprune: interrupted; no result is written\n"
     assert not (folder / "x.keras").exists()
+
+
+def test_ctrl_c_while_prune_trains_is_one_line_and_leaves_no_file(folder: Path) -> None:
+    before = set(os.listdir(folder))  # noqa: PTH208
+    asked = (*PRUNE, "--sparsity", "0.5", "--epochs", "100000", "--save-plan", "x.json")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgeprune", *asked],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert child.stderr is not None
+        said = ""
+        while "fine-tune …" not in said:
+            line = child.stderr.readline()
+            assert line, said
+            said += line
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        out, err = child.communicate(timeout=60)
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    assert (child.returncode, out) == (130, "")
+    assert err == "edgeprune: interrupted; no result is written\n"
+    assert set(os.listdir(folder)) == before and temporaries(folder) == []  # noqa: PTH208
 
 
 def test_the_same_call_gives_the_same_files(program: Program, folder: Path) -> None:

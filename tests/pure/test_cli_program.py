@@ -215,7 +215,7 @@ def test_traceback_prints_it_instead(tmp_path: Path, order: list[str]) -> None:
 def test_ctrl_c_is_one_line_and_130(tmp_path: Path) -> None:
     done = python(BROKEN.format(what="KeyboardInterrupt"), "clean", ".", cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[1:] == ["edgeprune: interrupted; finished stages are kept"]
+    assert done.stderr.splitlines()[1:] == ["edgeprune: interrupted; no result is written"]
 
 
 @pytest.mark.parametrize(
