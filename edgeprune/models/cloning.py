@@ -125,6 +125,9 @@ class _Builder:
         config = model.get_build_config()
         if not new.built and config:
             new.build_from_config(config)
+        if model.built:
+            # As Keras does after a load, so that it can be counted, shown and saved at once.
+            new.built = True
         return new
 
     def _copied(self, layer: Any) -> Any:

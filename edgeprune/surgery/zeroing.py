@@ -39,8 +39,8 @@ def zero(model: Any, plan: Plan) -> Any:
         if graph is not None and name in graph and graph[name].inexact is not None:
             raise PlanError(
                 f"the plan cuts group {name!r}, which zeros do not silence: "
-                f"{graph[name].inexact}; take its channels out with cut(model, plan), or by "
-                "'edgeprune prune --inexact', which recovers too"
+                f"{graph[name].inexact}; 'edgeprune prune MODEL --data FILE --channels X --inexact "
+                "-o FILE' cuts and recovers such groups; in Python cut(model, plan) takes them out"
             )
     return rebuilt(model, Zeroed(arrays(model), plan, graph))
 

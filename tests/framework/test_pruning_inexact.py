@@ -252,7 +252,7 @@ def test_the_command_line_marks_plans_and_refuses(program: Program, folder: Path
         code, out, err = program(folder, verb, "model.keras", "--plan", "p.json", "-o", "x.keras")
         assert (code, out) == (2, "") and err.count("\n") == 1
         assert f"cuts group 'embed', which zeros do not silence: {REASON}" in err
-        assert "edgeprune prune --inexact" in err
+        assert "'edgeprune prune MODEL --data FILE --channels X --inexact -o FILE'" in err
     assert not (folder / "x.keras").exists()
     code, out, _ = program(folder, "inspect", "model.keras", "--plan", "p.json")
     assert code == 0 and f"embed: inexact, the outputs change: {REASON}" in out

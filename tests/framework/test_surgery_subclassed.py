@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -103,6 +104,10 @@ def test_the_whole_road(tmp_path: Any) -> None:
     small, report = strip_with_report(silent)
     assert report.removed == {"encoder/first": 4, "towers/0/up": 5}
     assert type(small) is Pair
+    for made in (silent, small, cut(model, _half(model)), clone(model)):
+        assert made.built and made.get_build_config() == model.get_build_config()
+    assert small.count_params() < model.count_params() == silent.count_params()
+    small.summary(print_fn=lambda *_, **__: None)
     assert [value.shape for value in small.encoder.get_layer("second").weights] == [
         (3, 3, 4, 4),
         (4,),
@@ -110,7 +115,9 @@ def test_the_whole_road(tmp_path: Any) -> None:
     np.testing.assert_allclose(small(X), silent(X), atol=1e-6)
     assert np.abs(np.asarray(model(X)) - np.asarray(small(X))).max() > 1e-3
     np.testing.assert_array_equal(small(X), cut(model, _half(model))(X))
-    small.save(tmp_path / "small.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        strip_with_report(silent)[0].save(tmp_path / "small.keras")
     again = keras.models.load_model(tmp_path / "small.keras")
     np.testing.assert_array_equal(again(X), small(X))
     inputs = tuple(inputs_for((8, 8, 3), seed).astype("float32").repeat(10, 0) for seed in (2, 3))
