@@ -354,7 +354,6 @@ def prune_file(
         progress=progress,
         **asked,
     )
-    facts = found.facts()
     save_model(found.model, out)
     if plan_out is not None:
         found.plan.save(plan_out)
@@ -362,7 +361,7 @@ def prune_file(
         "file": str(out),
         **_counts(model, found.model),
         "plan": _planned(found.plan),
-        **facts,
+        **found.facts(),
     }
 
 

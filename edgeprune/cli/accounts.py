@@ -51,7 +51,10 @@ def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
     yield from reached_lines(facts["asked"], facts["reached"], facts["shortfall"])
     rounds = facts["rounds"]
     if rounds["used"] < rounds["of"]:
-        yield f"rounds: {rounds['used']} of {rounds['of']}, the next one was beyond --max-drop"
+        yield (
+            f"rounds: {rounds['used']} of {rounds['of']}; the next one lost more than --max-drop "
+            "allows, or its metric was no number"
+        )
 
 
 def reached_lines(

@@ -187,10 +187,10 @@ class Assembly:
             notes.append("a quick run: few samples, one epoch, nothing is released")
         notes += self.work.read("strip", "strip.json")["lines"]
         notes += [self.after["repaired"]] if "repaired" in self.after else []
-        notes += self.after["idle"]
+        notes += self.after.get("idle", ())
         for variant in self.formats:
             found = self.work.read(f"verify-after-{variant}", "verification.json")
-            notes += [f"{variant}: {warning}" for warning in found["warnings"]]
+            notes += [f"{variant}: {warning}" for warning in found.get("warnings", ())]
         notes += [
             f"{target.name}: {self.bench(target)['note']}"
             for target in targets
