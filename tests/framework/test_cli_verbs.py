@@ -206,7 +206,10 @@ def test_prune_goes_a_round_back_and_says_so(program: Program, folder: Path) -> 
     assert facts["rounds"]["used"] < facts["rounds"]["of"] == 3
     assert facts["asked"] == {"sparsity": 0.996} and facts["reached"]["sparsity"] < 0.9
     _, out, _ = program(folder, *DONE, "--sparsity", 0.996, *more)
-    assert f"rounds: {facts['rounds']['used']} of 3; the next one lost more than --max-drop allows" in out
+    assert (
+        f"rounds: {facts['rounds']['used']} of 3; the next one lost more than --max-drop allows"
+        in out
+    )
     assert "connections: 99.60% asked, " in out
 
 
