@@ -201,6 +201,8 @@ class Decision:
             empty = False
             for step in self.trace.steps:
                 for lanes in (lanes for flow in step.flows for lanes in flow if lanes):
+                    if not lanes[0].size:
+                        continue  # it was empty before
                     if not np.logical_and.reduce([self._alive[ids] for ids in lanes]).any():
                         empty = True
                         ids = np.array([ids[0] for ids in lanes])

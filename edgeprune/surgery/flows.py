@@ -208,6 +208,16 @@ def behind_batch(axis: int, rank: int, reason: str) -> int:
     return place - 1
 
 
+def all_behind_batch(axes: Any, rank: int, reason: str) -> tuple[int, ...]:
+    """One axis, several or all (``None``) of a tensor, counted as :func:`behind_batch` does.
+
+    Raises:
+        Wall: the batch's is among them, for ``reason``.
+    """
+    given = range(rank + 1) if axes is None else np.atleast_1d(axes)
+    return tuple(behind_batch(axis, rank, reason) for axis in given)
+
+
 def on_axis(numbers: Array, axis: int, rank: int) -> Array:
     """A one-dimensional array on one axis of ``rank``."""
     shape = [1] * rank

@@ -54,6 +54,14 @@ def test_every_channel_is_one_of_its_group(net: Any) -> None:
     assert members["g"][("g/kernel", 3, "makes")] == (12,)
     assert members["g"][("h/kernel", 2, "reads")] == (2, 6)
     assert {group.name for group in trace(net).free} == {"a", "g", "h", "b"}
+    assert {name: [place[:2] for place in sorted(found)] for name, found in members.items()} == {
+        "i": [("a/kernel", 2)],
+        "a": [("a/bias", 0), ("a/kernel", 3), ("g/kernel", 2)],
+        "g": [("g/bias", 0), ("g/kernel", 3), ("h/kernel", 2)],
+        "h": [("b/kernel", 2), ("h/bias", 0), ("h/kernel", 3)],
+        "b": [("b/bias", 0), ("b/kernel", 3), ("head/kernel", 0)],
+        "head": [("head/bias", 0), ("head/kernel", 1)],
+    }
 
 
 @pytest.mark.parametrize(

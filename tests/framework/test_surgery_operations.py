@@ -74,6 +74,11 @@ FOLLOWED: dict[str, Made] = {
     "neighbours": lambda a, b: ops.diff(a, axis=1),
     "best": lambda a, b: ops.top_k(ops.transpose(b, (0, 2, 1)), 2)[0],
     "every channel by its number": lambda a, b: _unstacked(a),
+    "one piece": lambda a, b: ops.split(a, 1, axis=-1)[0] * ops.array_split(b, 1, axis=2)[0],
+    "an empty piece": lambda a, b: ops.concatenate(
+        [*ops.split(a, [2, 2], axis=-1), b[..., 6:]], -1
+    ),
+    "layer norm over time": lambda a, b: ops.layer_normalization(a, axis=1),
     "silu by hand": lambda a, b: b / (1.0 + ops.exp(-b)),
     "logs of what is positive": lambda a, b: ops.log(1.0 + a) * ops.rsqrt(a * a + 0.1),
     "a quotient that is never by zero": lambda a, b: a / ops.softplus(b) + b**2,
@@ -105,6 +110,11 @@ MIXED: dict[str, tuple[Made, str]] = {
     "cumprod": (lambda a, b: ops.cumprod(a, axis=-1), "cumprod"),
     "argmax": (lambda a, b: ops.cast(ops.argmax(a, axis=-1), a.dtype), "counts them"),
     "norm": (lambda a, b: ops.norm(a, ord=-1, axis=-1), "mixes channels"),
+    "layer norm": (lambda a, b: ops.layer_normalization(a, axis=[-1]), "mixes channels"),
+    "layer norm of all": (lambda a, b: ops.layer_normalization(b, axis=(1, 2)), "mixes channels"),
+    "normalised over all": (lambda a, b: ops.normalize(a, axis=None), "over the batch"),
+    "rms over all": (lambda a, b: ops.rms_normalization(a, axis=None), "over the batch"),
+    "rms over several": (lambda a, b: ops.rms_normalization(a, axis=(1, 2)), "several axes"),
     "logsumexp": (lambda a, b: ops.logsumexp(a, axis=-1), "mixes channels"),
 }
 INFINITE: dict[str, Made] = {

@@ -231,7 +231,8 @@ def nested() -> Any:
 def constants() -> Any:
     """Numbers for each channel: in arithmetic, in configs, in weights that follow; and a vector
     added to an image."""
-    i = keras.Input((6, 6, 3))
+    # Keras takes a batch as long as the image is wide for the channels of a bias.
+    i = keras.Input((7, 7, 3))
     x = L.Conv2D(5, 1, activation="sigmoid", name="a")(i)
     x = ops.multiply(x, np.array([[0.5, 1.0, 2.0, -1.0, 3.0]]))
     x = ops.subtract(np.array([2.0, -1.0, 0.5, 3.0, 1.5]), x)
@@ -332,6 +333,26 @@ def called_by_name() -> Any:
     made = inner({"a": v, "z": u})
     x = L.Concatenate()([made["more"][0], made["p"], made["more"][1]])
     return keras.Model(i, L.Dense(2, name="head")(x))
+
+
+def lines() -> Any:
+    i = keras.Input((8, 3))
+    x = L.Conv1D(6, 3, strides=2, padding="same", activation="relu", name="down")(i)
+    x = L.DepthwiseConv1D(3, depth_multiplier=2, padding="same", name="depth")(x)
+    x = L.SeparableConv1D(5, 3, padding="same", activation="tanh", name="separable")(x)
+    x = L.UpSampling1D(2)(L.Cropping1D((1, 0))(L.ZeroPadding1D((0, 1))(x)))
+    x = L.Conv1DTranspose(4, 3, padding="same", activation="relu", name="up")(x)
+    x = L.Concatenate()([L.MaxPooling1D(2)(x), L.AveragePooling1D(2)(x)])
+    return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
+
+
+def deep() -> Any:
+    i = keras.Input((4, 4, 4, 2))
+    x = L.Conv3D(4, 1, activation="relu", name="in")(i)
+    x = L.Cropping3D(1)(L.UpSampling3D(2)(x))
+    x = L.ZeroPadding3D(((1, 0), (0, 1), (0, 0)))(x)
+    x = L.Conv3DTranspose(5, 2, activation="relu", name="out")(x)
+    return keras.Model(i, L.Dense(3, name="head")(L.GlobalAveragePooling3D()(x)))
 
 
 def _places(text: str) -> Members:
@@ -554,6 +575,22 @@ ZOO: dict[Callable[[], Any], dict[str, Group | str]] = {
         "inner/p": _group(3, "inner/p/kernel:1 inner/p/bias:0 head/kernel:0"),
         "inner/q": _group(5, "inner/q/kernel:1 inner/q/bias:0 head/kernel:0"),
         "inner/r": _group(2, "inner/r/kernel:1 inner/r/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    lines: {
+        # A depthwise kernel makes two channels of each, which leave with it.
+        "down": _group(
+            6,
+            "down/kernel:2 down/bias:0 depth/kernel:1 depth/bias:0 separable/depthwise_kernel:1 "
+            "separable/pointwise_kernel:1",
+        ),
+        "separable": _group(5, "separable/pointwise_kernel:2 separable/bias:0 up/kernel:2"),
+        "up": _group(4, "up/kernel:1 up/bias:0 head/kernel:0"),
+        "head": OUT,
+    },
+    deep: {
+        "in": _group(4, "in/kernel:4 in/bias:0 out/kernel:4"),
+        "out": _group(5, "out/kernel:3 out/bias:0 head/kernel:0"),
         "head": OUT,
     },
     gated: {"wide": _group(4, "wide/kernel:1 wide/bias:0 head/kernel:0"), "head": OUT},

@@ -17,6 +17,7 @@ from edgeprune.surgery.flows import (
     Part,
     Sent,
     Values,
+    all_behind_batch,
     lane_of,
     on_axis,
     product,
@@ -28,10 +29,8 @@ _LENGTH = "the length over channels reads it, and no exact zero arrives"
 
 def axes_of(call: Call) -> tuple[int, ...]:
     """The axes of a layer, the batch left out, in their order."""
-    given = call.layer.axis
-    rank = len(call.in_shapes[0]) + 1
-    axes = sorted(axis % rank for axis in (given if isinstance(given, list | tuple) else (given,)))
-    return tuple(axis - 1 for axis in axes)
+    rank = len(call.in_shapes[0])
+    return tuple(sorted(all_behind_batch(call.layer.axis, rank, "it normalises over the batch")))
 
 
 def _spread(weight: Values, call: Call, axes: Sequence[int]) -> Values:

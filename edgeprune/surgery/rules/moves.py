@@ -130,7 +130,8 @@ class SplitOperation(Rule):
     def instead(self, call: Call, after: After) -> Callable[..., Any]:
         axis = self._axis(call)
         ends = np.cumsum([shape[axis] or 0 for shape in after.outputs])[:-1].tolist()
-        return lambda x: keras.ops.split(x, ends, axis + 1)
+        # TensorFlow does not split at no place.
+        return lambda x: keras.ops.split(x, ends or 1, axis + 1)
 
     @staticmethod
     def _axis(call: Call) -> int:
@@ -291,8 +292,9 @@ def _renumbered(key: Any, stay: Array, length: int | None) -> Any:
     if not isinstance(key, slice):
         return new[key % (length or 1)]
     positions = [new[old] for old in range(length or 0)[key] if old in new]
-    if positions == list(range(positions[0], positions[0] + len(positions))):
-        return slice(positions[0], positions[0] + len(positions))
+    first = positions[0] if positions else 0
+    if positions == list(range(first, first + len(positions))):
+        return slice(first, first + len(positions))
     return positions
 
 

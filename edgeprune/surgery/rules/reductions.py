@@ -21,7 +21,7 @@ from edgeprune.surgery.flows import (
     Flow,
     Sent,
     Values,
-    Wall,
+    all_behind_batch,
     held,
     replaced,
 )
@@ -91,11 +91,7 @@ class ReductionRule(Rule):
     def _axes(call: Call) -> tuple[int, ...]:
         rank = len(call.in_shapes[0])
         given = getattr(call.layer, "axes" if isinstance(call.layer, nn.Moments) else "axis")
-        given = range(rank + 1) if given is None else given
-        axes = [axis if axis >= 0 else axis + rank + 1 for axis in np.atleast_1d(given)]
-        if 0 in axes:
-            raise Wall("it reduces over the batch")
-        return tuple(int(axis) - 1 for axis in axes)
+        return all_behind_batch(given, rank, "it reduces over the batch")
 
 
 class MomentsRule(ReductionRule):
@@ -119,7 +115,7 @@ class CumulativeRule(Rule):
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
         reason = f"{call.layer.name} sums over channels"
-        axis = _along(call)
+        (axis,) = _along(call)
         demands = tuple(Demand(ids, ((0, axis),), reason) for ids in inputs[0][axis])
         return Sent((inputs[0],), (), demands)
 
@@ -131,7 +127,7 @@ class DifferenceRule(Rule):
     """``diff``: neighbours on its axis are subtracted; channels on the others pass."""
 
     def send(self, call: Call, inputs: Sequence[Flow], book: Book) -> Sent:
-        axis = _along(call)
+        (axis,) = _along(call)
         held((inputs[0][axis],), f"{call.layer.name} subtracts neighbours", book)
         return Sent((replaced(inputs[0], axis, ()),))
 
@@ -168,11 +164,8 @@ def _silent(call: Call, values: Values) -> Values:
     return np.where(zero, 0.0, np.nan)
 
 
-def _along(call: Call) -> int:
-    axis = call.layer.axis
-    if axis is None or axis % (len(call.in_shapes[0]) + 1) == 0:
-        raise Wall("it works along the batch")
-    return int(axis) if axis < 0 else int(axis) - 1
+def _along(call: Call) -> tuple[int, ...]:
+    return all_behind_batch(call.layer.axis, len(call.in_shapes[0]), "it works along the batch")
 
 
 class NormalizeRule(UnitNormRule):
@@ -187,7 +180,7 @@ class RMSOperation(UnitNormRule):
     none."""
 
     def refusal(self, call: Call) -> str | None:
-        if len(axes_of(call)) > 1 or axes_of(call)[0] < 0:
+        if len(axes_of(call)) > 1:
             return "it normalises over several axes"
         return super().refusal(call)
 
