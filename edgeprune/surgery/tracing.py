@@ -17,7 +17,7 @@ from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.costing import floors_of, works_of
-from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Wall, bare, laned
+from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
 from edgeprune.surgery.grouped import spread_shape
 from edgeprune.surgery.grouping import groups_of, weights_of
 from edgeprune.surgery.rules import Rule, rule_of
@@ -176,6 +176,18 @@ def runs_of(steps: Sequence[Step]) -> dict[str, int]:
     return {name: count for step in steps for name, count in step.runs.items()}
 
 
+def _check_shapes(node: Node, sent: Sent) -> None:
+    """Keras says of some operations that they make other shapes than they do.
+
+    Raises:
+        Wall: what comes out is not as long as the channels on it are many.
+    """
+    for flow, shape in zip(sent.outputs, node.call.out_shapes, strict=True):
+        for lanes, length in zip(flow, shape, strict=True):
+            if length is not None and any(ids.size != length for ids in lanes):
+                raise Wall("it does not make the shape that Keras says")
+
+
 def _judged(layer: Any, node: Node, flows: Sequence[Flow]) -> list[Demand]:
     """What a layer's activity regulariser sees: only a zero may leave without a change of loss."""
     if getattr(layer, "activity_regularizer", None) is None:
@@ -230,6 +242,7 @@ class _Tracer:
             if reason:
                 raise Wall(reason)
             sent = rule.send(node.call, inputs, self.book)
+            _check_shapes(node, sent)
         except Wall as wall:
             self._stop(node, inputs, name, str(wall))
             return

@@ -209,6 +209,15 @@ def one_channel() -> Any:
     return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
 
 
+def told() -> Any:
+    """Constants that are others on their way to a weight; as many heads as there are positions."""
+    i = keras.Input((5, 3))
+    a, b, c = (L.Dense(6, activation="sigmoid", name=name)(i) for name in "abc")
+    turned = ops.concatenate([ops.std(a, axis=1, keepdims=True), ops.ones_like(b)[:, :1]], -1)
+    heads = L.MultiHeadAttention(5, 2, name="heads")(c, c)[:, 0]
+    return keras.Model(i, [L.Dense(3, name="out")(turned), L.Dense(3, name="end")(heads)])
+
+
 def words() -> Any:
     i = keras.Input((5,), name="words")
     x = L.Embedding(9, 6, name="table")(i)
@@ -567,7 +576,12 @@ def masked_steps() -> Any:
 
 
 POSITIVE = ("Divide", "DivideNoNan", "FloorDivide", "Log", "Log1p", "Log2", "Log10", "Reciprocal",
-            "Sqrt", "Rsqrt")  # fmt: skip
+            "Sqrt", "Rsqrt", "Arcsin", "Arccos", "Arctanh", "Erfinv")  # fmt: skip
+ZEROS = ("LogicalNot", "LogicalAnd", "LogicalOr", "LogicalXor", "Equal", "CountNonzero", "All")
+"""Operations that only tell what is zero."""
+ALIKE = ("Isfinite", "Isinf", "Isnan", "ZerosLike", "OnesLike", "Arccosh", "AdaptiveAveragePool")
+"""Operations on which nothing can be proven alone: they make the same of whatever goes in here, or
+go over channels (the last, whose rule AdaptiveMaxPool has too)."""
 PAIRS = (
     "Divide", "DivideNoNan", "FloorDivide", "Arctan2", "Greater", "GreaterEqual", "Less",
     "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr", "LogicalXor",
@@ -583,7 +597,11 @@ GIVEN: dict[str, dict[str, Any]] = {
     "ActivityRegularization": {"l2": 0.1},
     "CenterCrop": {"height": 2, "width": 3},
     "ExtractPatches": {"size": 2},
-    **{f"Adaptive{mean}Pool": {"output_size": (2, 2)} for mean in ("Max", "Average")},
+    # What Keras says of their shapes is right for channels first alone.
+    **{
+        f"Adaptive{mean}Pool": {"output_size": (2, 2), "data_format": "channels_first"}
+        for mean in ("Max", "Average")
+    },
     **{name: {"axis": 1} for name in REDUCED},
     **{f"{name}Dropout": {"rate": 0.1} for name in ("Alpha", "Gaussian")},
     **{f"SpatialDropout{rank}": {"rate": 0.1} for rank in RANKS},
@@ -614,7 +632,7 @@ def lone(kind: type, *, by_depth: bool) -> Any:
     given = {"groups": 4} if by_depth else GIVEN.get(name, {})
     sizes = (8, 2)[-SIZED[stem] :] if stem in SIZED else ()
     layer = kind(*sizes, **given)
-    own = "sigmoid" if name in POSITIVE else "linear"
+    own = "sigmoid" if name in POSITIVE else "relu" if name in ZEROS else "linear"
     i = keras.Input((4,) * (rank + (stem == "ConvLSTM")) + (3,))
     x = L.Dense(4, activation=own, name="a")(i)
     x = layer(x, L.Dense(4, activation=own, name="b")(i)) if name in PAIRS else layer(x)
@@ -623,7 +641,7 @@ def lone(kind: type, *, by_depth: bool) -> Any:
 
 
 OWN = (
-    perceptron, chain, transposed, separable, one_channel, words, held, layer_norms, mixing,
+    perceptron, chain, transposed, separable, one_channel, told, words, held, layer_norms, mixing,
     shapes, turns, turned, lengths, by_depth, direct, shared_keys, steps, both_ways, asked, sums,
     one_sided, not_silent, runs_over, slopes, merges, zero_branches, arithmetic, reductions,
     products, moves, joins, scored, films, masked_steps,

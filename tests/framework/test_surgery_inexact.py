@@ -65,6 +65,14 @@ def test_groups_mixed_without_weights_are_fixed_or_marked() -> None:
     assert inexact["embed"].facts()["inexact"] == MIXED["embed"]
 
 
+def test_what_is_counted_is_not_freed() -> None:
+    i = keras.Input((6,))
+    x = L.Dense(5, name="a")(i)
+    places = keras.ops.cast(keras.ops.argmax(x, axis=-1), x.dtype)
+    model = keras.Model(i, L.Dense(3)(keras.ops.reshape(places, (-1, 1))))
+    assert "counts them" in str(trace(model, inexact=True)["a"].fixed)
+
+
 def test_what_stays_of_an_inexact_cut_are_the_old_weights() -> None:
     """Against the same layers built by hand: an inexact cut is a slice of each weight."""
     model = _awake()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import keras
 import pytest
 import surgery_nets
-from mutant_nets import NETS, Prepared, inexactly, lone, prepared
+from mutant_nets import ALIKE, NETS, Prepared, inexactly, lone, prepared
 from mutants import Break, breaks, broken, listening
 from surgery_nets import float64, inputs_for, proven, woken
 
@@ -35,6 +35,7 @@ FIRST = [one for one in BREAKS if one.place < 1]
 TABLES: tuple[dict[type, Rule], ...] = (rules.RULES, rules._BY_DEPTH)  # type: ignore[assignment]
 
 
+ONE_LEFT = "only a last channel has the shape that a single number has, and it stays"
 UNNOTICED: dict[str, dict[str, str]] = {
     "NormalizationRule": dict.fromkeys(
         ("lane rolled 0", "lane forgotten 0"), "its channels stay, wherever they are said to stand"
@@ -46,8 +47,25 @@ UNNOTICED: dict[str, dict[str, str]] = {
     "SliceOperation": {"a zero always arrives": "what is picked by its number stays all the same"},
     "TakeRule": {"a zero always arrives": "what is picked by its number stays all the same"},
     "GatherRule": {"calls as before": "flip and repeat fit what is left by themselves"},
-    "FilledRule": {"lane rolled 0": "the same number stands at every position"},
-    "ExpandOperation": {"refuses nothing": "an input without axes, to which one is added"},
+    "FilledRule": {
+        "lane rolled 0": "the same number stands at every position",
+        "constants unchanged": ONE_LEFT,
+    },
+    "EinsumDenseRule": {"constants unchanged": ONE_LEFT},
+    "DotRule": {"constants unchanged": ONE_LEFT},
+    "ChosenRule": {
+        "stays forgotten 0": "they stay as mixed too; not for an inexact cut, which is asked for "
+        "in test_surgery_inexact",
+        "stays forgotten 1": "they are counted, and stay for that",
+    },
+    "MultiHeadAttentionRule": {
+        **dict.fromkeys(
+            (f"part without its least {place}" for place in (3, 4, 7, 9)),
+            "queries and keys are of one width, so that the other's bias asks for it too",
+        ),
+        "part without its least 11": "no sequence there is as long as there are heads; one in "
+        "another net is",
+    },
     "GroupQueryAttentionRule": dict.fromkeys(
         ("part rolled 7", "part rolled 9"),
         "a key's bias moves all scores of a query alike, which the softmax does not see",
@@ -190,12 +208,13 @@ def test_every_layer_that_has_a_rule_stands_in_a_net() -> None:
 def test_what_stands_in_a_net_of_its_own_is_broken_too() -> None:
     """These share their rule with what stands in the ring's nets."""
     for place, kind in lone_kinds():
-        _broken_alone(place, kind)
+        if kind.__name__ not in ALIKE:
+            _broken_alone(place, kind)
 
 
 def _broken_alone(place: int, kind: type) -> None:
     # TensorFlow pools volumes in float32 alone on a CPU.
-    single = kind in (keras.layers.MaxPooling3D, keras.layers.AveragePooling3D)
+    single = kind.__name__.endswith("Pooling3D")
     most = 1e-5 if single else 1e-9
     with contextlib.nullcontext() if single else float64():
         model = lone(kind, by_depth=place == 1)
@@ -209,9 +228,12 @@ def _broken_alone(place: int, kind: type) -> None:
             return len(plan.cuts)
 
         woken(model, x, 0)
-        name = "lane rolled 0" if attempt() else "refuses nothing"
+        cuts = attempt()
+        name = "lane rolled 0" if cuts else "refuses nothing"
         one = next(one for one in BREAKS if one.name == name)
         with put({(place, kind): broken(TABLES[place][kind], one)}):
-            with pytest.raises(Exception):  # noqa: B017  misfits are caught too
-                attempt()
-            return
+            try:
+                noticed = attempt() != cuts
+            except Exception:  # misfits are caught too
+                noticed = True
+        assert noticed, kind.__name__

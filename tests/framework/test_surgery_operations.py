@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src.ops import nn
 from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
 from edgeprune.models import architecture_digest, macs, parameters
@@ -39,6 +40,11 @@ def _picked(b: Any) -> Any:
 def _unstacked(a: Any) -> Any:
     one, two, three, four, *_ = ops.unstack(a, axis=-1)
     return L.Dense(4, name="c")(ops.stack([one * two, ops.sin(three), four], axis=-1))
+
+
+def _best(b: Any) -> Any:
+    values, places = ops.top_k(b, 2)
+    return values + 0.1 * ops.cast(places, values.dtype)
 
 
 FOLLOWED: dict[str, Made] = {
@@ -72,7 +78,7 @@ FOLLOWED: dict[str, Made] = {
     ),
     "append": lambda a, b: ops.append(a, ops.hstack([b, b])[:, ::2], axis=-1),
     "neighbours": lambda a, b: ops.diff(a, axis=1),
-    "best": lambda a, b: ops.top_k(ops.transpose(b, (0, 2, 1)), 2)[0],
+    "best": lambda a, b: _best(ops.transpose(b, (0, 2, 1))),
     "every channel by its number": lambda a, b: _unstacked(a),
     "one piece": lambda a, b: ops.split(a, 1, axis=-1)[0] * ops.array_split(b, 1, axis=2)[0],
     "an empty piece": lambda a, b: ops.concatenate(
@@ -176,6 +182,13 @@ def test_a_channel_that_would_be_infinite_when_it_is_silent_stays(name: str) -> 
     graph = trace(_net(INFINITE[name]))
     assert not graph.free
     assert any("may be infinite" in str(group.fixed) for group in graph)
+
+
+def test_what_keras_gives_a_wrong_shape_is_a_wall() -> None:
+    i = keras.Input((4, 4, 3))
+    x = nn.AdaptiveMaxPool((2, 2))(L.Dense(4, name="a")(i))
+    graph = trace(keras.Model(i, L.Dense(2)(L.Flatten()(x))))
+    assert "it does not make the shape that Keras says" in str(graph["a"].fixed)
 
 
 def test_a_second_strip_finds_operations_by_the_same_names() -> None:
