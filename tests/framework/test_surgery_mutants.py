@@ -8,7 +8,6 @@ import functools
 import traceback
 from collections.abc import Iterator, Mapping
 
-import keras
 import pytest
 import surgery_nets
 from mutant_nets import ALIKE, NETS, Prepared, inexactly, lone, prepared
