@@ -14,6 +14,7 @@ from edgeprune.exporting.padding import padded
 from edgeprune.exporting.quiet import quiet
 from edgeprune.exporting.rebuilding import opened, rebuilt
 from edgeprune.exporting.signatures import flat, signature
+from edgeprune.models import named_layers
 
 
 def tflite_bytes(model: Any, *, sparse: bool, batch: int | None) -> bytes:
@@ -47,10 +48,26 @@ def _converted(frozen: Any, *, sparse: bool) -> bytes:
     return converter.convert()
 
 
+def _other_precision(model: Any) -> tuple[str, str] | None:
+    """The first layer that does not compute in float32, and its policy."""
+    for name, layer in named_layers(model).items():
+        if layer.weights and "float" in layer.compute_dtype and layer.compute_dtype != "float32":
+            return name, str(layer.dtype_policy.name)
+    return None
+
+
 def _explained(model: Any, error: Exception, said: str) -> str:
     text = f"{error}\n{said}"
     operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither a custom op nor", text)))
     operators = operators or re.findall(r"(?:TF Select|Flex) ops: ([\w, ]+)", text)[:1]
+    other = _other_precision(model) if operators else None
+    if other is not None:
+        name, policy = other
+        return (
+            f"model {model.name!r}: layer {name!r} computes in another precision ({policy}), for "
+            f"which TFLite has no {', '.join(operators)}; build the model with dtype float32 and "
+            "give it these weights, or export to ONNX"
+        )
     if operators:
         return (
             f"model {model.name!r}: TFLite has no operator for {', '.join(operators)}; "

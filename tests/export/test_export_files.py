@@ -188,6 +188,13 @@ def test_nothing_is_said_while_a_file_is_made(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_precision_that_tflite_has_not_is_named(tmp_path: Path) -> None:
+    i = keras.Input((7,))
+    model = keras.Model(i, keras.layers.Dense(3, dtype="mixed_float16", name="half")(i))
+    with pytest.raises(ExportError, match=r"layer 'half' computes .* \(mixed_float16\)"):
+        export_model(model, tmp_path / "m.tflite")
+
+
 class Inverse(keras.layers.Layer):
     """Neither format has this operator."""
 
