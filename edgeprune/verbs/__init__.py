@@ -1,0 +1,34 @@
+"""The verbs on files: each reads files, calls the library, writes files, returns facts.
+
+No terminal here; the command line prints what these return. The facts are JSON values.
+"""
+
+from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
+from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
+from edgeprune.verbs.method import (
+    plan_file,
+    prune_file,
+    recover_file,
+    score_file,
+    strip_file,
+    zero_file,
+)
+from edgeprune.verbs.sources import Source
+
+__all__ = [
+    "Source",
+    "bench_paths",
+    "export_file",
+    "init_file",
+    "inspect_path",
+    "makefile_path",
+    "plan_file",
+    "prune_file",
+    "recover_file",
+    "report_file",
+    "schema_of",
+    "score_file",
+    "strip_file",
+    "verify_file",
+    "zero_file",
+]

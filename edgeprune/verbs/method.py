@@ -1,0 +1,308 @@
+"""The verbs of the method on files: from scores to a model that is smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import (
+    InputError,
+    PlanError,
+)
+from edgeprune.files import check_file
+from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.sources import MODELS, Facts, Source, placed
+
+
+def score_file(
+    source: Source,
+    out: Path,
+    *,
+    method: str = "taylor",
+    microbatch: int = 32,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
+    reads no data and needs no loss."""
+    source.gives(out, ".npz")
+    source.found()
+    from edgeprune.models import make_objective
+    from edgeprune.scoring import METHODS, score_model
+    from edgeprune.surgery import trace
+
+    model = source.opened()
+    loss, batches = None, None
+    formula = METHODS.get(method)
+    if formula is None or (formula.needs_data and formula.labels):
+        loss = make_objective(source.loss, model=model, base=Path.cwd())
+    if formula is None or formula.needs_data:
+        batches = source.fed("calibrate", model).batches(microbatch)
+    scores = score_model(
+        model,
+        batches,
+        method=method,
+        loss=loss,
+        graph=trace(model) if formula is not None and formula.of == "channels" else None,
+        chunk=chunk,
+        normalize=normalize,
+        seed=seed,
+        progress=progress,
+    )
+    scores.save(out)
+    return {
+        "file": str(out),
+        "method": scores.method,
+        "kernels": len(scores.weights),
+        "weights": sum(int(array.size) for array in scores.weights.values()),
+        "channels": {name: int(array.size) for name, array in scores.channels.items()},
+        "facts": dict(scores.facts),
+    }
+
+
+def plan_file(
+    scores: Path,
+    out: Path,
+    *,
+    model: Source | None = None,
+    targets: Sequence[str] = (),
+    inexact: bool = False,
+    **asked: Any,
+) -> Facts:
+    """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
+    keywords of :func:`edgeprune.plan`; ``targets`` give the multiple where it is not among them;
+    ``inexact`` frees groups as :func:`edgeprune.trace` does."""
+    placed(out, ".json")
+    check_file(out.with_suffix(".npz"))
+    asked |= _multiple(targets, asked)
+    if inexact and asked.get("channels") is None:
+        raise InputError(
+            "--inexact says which channels may be cut: add --channels, or leave it out"
+        )
+    from edgeprune import api
+    from edgeprune.planning import check_something, shortfall
+    from edgeprune.scores import Scores
+
+    found = Scores.load(scores)
+    if out.with_suffix(".npz").resolve() == scores.resolve():
+        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
+    graph = None
+    if model is not None:
+        from edgeprune.surgery import trace
+
+        graph = trace(model.found().opened(), inexact=inexact)
+        if graph.model != found.model:
+            raise PlanError(
+                f"{scores}: scores of another model (architecture {found.model[:12]}) than "
+                f"{model.model} ({graph.model[:12]}); give that one, or score {model.model}"
+            )
+    elif asked.get("channels") is not None:
+        raise InputError("--channels needs to know which channels belong together: add --model")
+    plan = api.plan(found, graph, **asked)
+    check_something(plan, found, graph)
+    plan.save(out)
+    facts = {"file": str(out), **_planned(plan)}
+    if graph is not None and plan.cuts:
+        facts["shortfall"] = shortfall(plan, graph, asked["channels"])
+    return facts
+
+
+def zero_file(source: Source, plan: Path, out: Path) -> Facts:
+    """Apply a saved plan; writes ``out`` (.keras)."""
+    source.gives(out, *MODELS)
+    from edgeprune.plans import Plan
+
+    found = Plan.load(plan)
+    source.found()
+    from edgeprune.models import dropped, save_model
+    from edgeprune.surgery import zero
+
+    model = source.opened()
+    source.fits(model, found, plan)
+    zeroed = zero(model, found)
+    save_model(zeroed, out)
+    return {"file": str(out), **_counts(model, zeroed), "optimizer": dropped(model)}
+
+
+def strip_file(
+    source: Source, out: Path, *, plan: Path | None = None, fold_batchnorm: bool = False
+) -> Facts:
+    """Take out what is dead; writes ``out`` (.keras). With a plan, that is carried out first."""
+    source.gives(out, *MODELS)
+    from edgeprune.plans import Plan
+
+    asked = None if plan is None else Plan.load(plan)
+    source.found()
+    from edgeprune.models import dropped, save_model
+    from edgeprune.surgery import accounted, strip_with_report, zero
+
+    model = source.opened()
+    if plan is not None:
+        source.fits(model, asked, plan)
+    small, report = strip_with_report(
+        model if asked is None else zero(model, asked), fold_batchnorm=fold_batchnorm
+    )
+    report = accounted(model, small, report, asked)
+    save_model(small, out)
+    return {
+        "file": str(out),
+        **_counts(model, small),
+        **report.facts(),
+        "report": list(report.lines()),
+        "optimizer": dropped(model),
+    }
+
+
+def prune_file(
+    source: Source,
+    out: Path,
+    *,
+    plan_out: Path | None = None,
+    targets: Sequence[str] = (),
+    progress: Progress = SILENT,
+    **asked: Any,
+) -> Facts:
+    """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
+    are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
+    source.gives(out, *MODELS)
+    asked |= _multiple(targets, asked)
+    if plan_out is not None:
+        placed(plan_out, ".json")
+        beside = plan_out.with_suffix(".npz")
+        check_file(beside)
+        if source.reads(beside):
+            raise InputError(f"{plan_out}: its masks would replace {beside}; name it otherwise")
+    source.found()
+    from edgeprune.models import save_model
+    from edgeprune.pipeline.loop import pruned
+
+    model = source.opened()
+    task = source.task(model)
+    data = source.fed("train", model)
+    found = pruned(
+        model,
+        data,
+        loss=task.loss,
+        metric=source.judge(model),
+        seed=source.seed,
+        progress=progress,
+        **asked,
+    )
+    save_model(found.model, out)
+    if plan_out is not None:
+        found.plan.save(plan_out)
+    return {
+        "file": str(out),
+        **_counts(model, found.model),
+        "plan": _planned(found.plan),
+        **found.facts(),
+    }
+
+
+def recover_file(
+    source: Source,
+    out: Path,
+    *,
+    method: str = "finetune",
+    plan: Path | None = None,
+    validation: float = 0.1,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Facts:
+    """Fine-tune with the zeros held, or take batch-norm statistics anew; writes ``out``, of a
+    model without batch norms an equal copy.
+
+    ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
+    """
+    source.gives(out, *MODELS)
+    from edgeprune.plans import Plan
+
+    held = Plan.load(plan) if plan is not None else None
+    source.found()
+    from edgeprune.models import save_model
+    from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
+
+    model = source.opened()
+    if plan is not None:
+        source.fits(model, held, plan)
+    data = source.fed("train", model)
+    if method == "batchnorm":
+        recovered = reestimate_batchnorm(model, data.batches(128))
+        save_model(recovered, out)
+        norms = len(batch_norms(model))
+        counts = _counts(model, recovered)
+        return {"file": str(out), "method": method, "batch_norms": norms, **counts}
+    if method != "finetune":
+        raise InputError(f"--method {method}: known are finetune, batchnorm")
+    from edgeprune.feeding import split
+    from edgeprune.surgery import trace
+
+    task = source.task(model)
+    train, part = split(data, validation, source.seed)
+    before = task.evaluate(task.model_predict(model), part.batches(256))
+    recovered, _ = fine_tune(
+        model,
+        train,
+        part,
+        task=task,
+        plan=held,
+        trace=trace,
+        seed=source.seed,
+        progress=progress,
+        **settings,
+    )
+    after = task.evaluate(task.model_predict(recovered), part.batches(256))
+    save_model(recovered, out)
+    return {
+        "file": str(out),
+        "method": method,
+        "metric": task.metric_name,
+        "before": before,
+        "after": after,
+        "validation_examples": part.examples,
+        **_counts(model, recovered),
+    }
+
+
+def _multiple(targets: Sequence[str], asked: Facts) -> Facts:
+    """The multiple that the profiles ask for, where none is said."""
+    if not targets:
+        return {}
+    if asked.get("channels") is None:
+        raise InputError("--target gives a multiple for channels: add --channels, or leave it out")
+    from edgeprune.targets import Target, common_multiple
+
+    multiple = common_multiple([Target.load(name) for name in targets])
+    return {} if "multiple" in asked else {"multiple": multiple}
+
+
+def _planned(plan: Any) -> Facts:
+    kept = sum(int(mask.keep.sum()) for mask in plan.masks)
+    total = sum(int(mask.keep.size) for mask in plan.masks)
+    return {
+        "digest": plan.digest(),
+        "masks": len(plan.masks),
+        "masked_sparsity": 1 - kept / total if total else 0.0,
+        "channels": {cut.group: int(cut.drop.size) for cut in plan.cuts},
+        "why": dict(plan.why),
+    }
+
+
+def _counts(before: Any, after: Any) -> Facts:
+    from edgeprune import models
+
+    def of(model: Any) -> Mapping[str, int]:
+        return {
+            "parameters": models.parameters(model),
+            "nonzero": models.nonzero(model),
+            "macs": models.macs(model),
+        }
+
+    return {
+        "model_before": of(before),
+        "model_after": of(after),
+        "sparsity": models.sparsity(after, before),
+    }
