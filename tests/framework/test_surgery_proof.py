@@ -3,6 +3,8 @@ fail."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,8 +17,8 @@ from surgery_nets import built, float64, heads, images, inputs_for, proven, rand
 from edgeprune.models import macs, parameters
 from edgeprune.plans import Cut, Plan
 from edgeprune.surgery import strip_with_report, trace, zero
+from edgeprune.surgery.flows import Part, Sent, replaced
 from edgeprune.surgery.rules import RULES
-from edgeprune.surgery.rules.base import Sent
 from edgeprune.surgery.rules.convolution import ConvolutionRule, DepthwiseRule
 from edgeprune.surgery.rules.normalization import BatchNormRule
 from edgeprune.surgery.rules.shapes import PaddingRule
@@ -156,8 +158,8 @@ def _net_for_mutants() -> tuple[Any, Any]:
 class _TiledDepthwise(DepthwiseRule):
     def send(self, call: Any, inputs: Any, book: Any) -> Sent:
         sent = super().send(call, inputs, book)
-        ids = np.tile(inputs[0].reshape(-1), call.layer.depth_multiplier)
-        return Sent(ids.reshape(sent.ids.shape), sent.parts)
+        ids = np.tile(inputs[0][-1][0], call.layer.depth_multiplier)
+        return replace(sent, outputs=(replaced(sent.outputs[0], -1, (ids,)),))
 
 
 class _ForgetsBeta(BatchNormRule):
@@ -166,7 +168,7 @@ class _ForgetsBeta(BatchNormRule):
 
 
 class _FoldsBehindPadding(ConvolutionRule):
-    def folds(self, call: Any) -> None:
+    def folds(self, call: Any, part: Part) -> None:
         return None
 
 
@@ -178,7 +180,8 @@ class _PadsWithTheConstant(PaddingRule):
 class _ForgetsTheMean(BatchNormRule):
     def send(self, call: Any, inputs: Any, book: Any) -> Sent:
         sent = super().send(call, inputs, book)
-        return Sent(sent.ids, sent.parts[::-1][:1] + sent.parts[:2] + sent.parts[2:3][:0])
+        kept = tuple(part for part in sent.parts if part.weight != "moving_mean")
+        return replace(sent, parts=kept)
 
 
 MUTANTS = {
@@ -207,5 +210,6 @@ def test_a_broken_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(RULES, kind, rule)  # type: ignore[arg-type]
     with float64():
         model, x = _net_for_mutants()
-        with pytest.raises(Exception):  # noqa: B017  a shape that no longer fits is caught too
+        with pytest.raises(Exception) as caught:  # a shape that no longer fits is caught too
             _attempts(model, x)
+        assert caught.traceback[-1].path != Path(__file__), "the mutant itself is at fault"
