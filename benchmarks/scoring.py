@@ -25,7 +25,17 @@ from edgeprune.scoring import score_all
 from edgeprune.surgery import trace
 
 RESULTS = Path(__file__).resolve().parent / "results" / "scoring.json"
-TOGETHER = ("gradient", "taylor", "snip", "wanda", "gate", "gate-fisher", "apoz", "activation")
+TOGETHER = (
+    "gradient",
+    "taylor",
+    "snip",
+    "wanda",
+    "gate",
+    "gate-fisher",
+    "molchanov",
+    "apoz",
+    "activation",
+)
 APART = ("fisher", "obd")
 MOST = 1.5
 """Times an epoch, at most, for all of the first together."""

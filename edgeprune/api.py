@@ -79,7 +79,7 @@ def score(
             loss, and takes ``None``.
         method: of connections ``"taylor"``, ``"gradient"``, ``"snip"``, ``"fisher"``, ``"obd"``,
             ``"wanda"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels ``"gate"``,
-            ``"gate-fisher"``, ``"apoz"``, ``"activation"``, ``"bn-scale"``.
+            ``"gate-fisher"``, ``"molchanov"``, ``"apoz"``, ``"activation"``, ``"bn-scale"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
         graph: of ``model``, for scores of channels; traced where it is not given.
         microbatch: examples over which the gradient is averaged before its absolute value is

@@ -60,6 +60,7 @@ class Method(StrEnum):
     random = "random"
     gate = "gate"
     gate_fisher = "gate-fisher"
+    molchanov = "molchanov"
     apoz = "apoz"
     activation = "activation"
     bn_scale = "bn-scale"

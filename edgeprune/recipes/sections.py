@@ -14,9 +14,9 @@ from edgeprune.documents import Names, OneOrMore, Strict
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
 Score = Literal[
     "taylor", "gradient", "snip", "fisher", "obd", "wanda", "magnitude", "lamp", "random",
-    "gate", "gate-fisher", "apoz", "activation", "bn-scale",
+    "gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale",
 ]  # fmt: skip
-OF_CHANNELS = frozenset({"gate", "gate-fisher", "apoz", "activation", "bn-scale"})
+OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale"})
 """Scores of whole channels: they say nothing of single weights."""
 Step = Literal["finetune", "batchnorm"]
 Pattern = Literal["none", "1x4"]

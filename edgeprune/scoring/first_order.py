@@ -12,6 +12,7 @@ import tensorflow as tf
 from edgeprune.graphs import Graph
 from edgeprune.models import Objective, kernels
 from edgeprune.models.forward import FreeBatch, Parts, outputs_of
+from edgeprune.scoring.group_sums import GroupSums
 from edgeprune.scoring.listening import Ears, Heard, ears, listening
 from edgeprune.scoring.statistics import Floats
 
@@ -20,7 +21,8 @@ READING = ("norms", "gate", "gate_square", "active", "activation")
 
 
 class FirstOrder:
-    """Gathers ``gradient`` and the fields of :data:`READING`, as far as they are asked for.
+    """Gathers ``gradient``, ``group_square`` and the fields of :data:`READING`, as far as they are
+    asked for.
 
     Args:
         model: to score.
@@ -35,10 +37,11 @@ class FirstOrder:
         self._model, self._objective, self._needs = model, objective, needs
         self._kernels = kernels(model)
         found = self._kernels if "gradient" in needs else {}
-        self._names = list(found)
-        self._variables = [kernel.variable.value for kernel in found.values()]
-        self._batch = [_zeros(v.shape) for v in self._variables]
-        self._sums = [_zeros(v.shape) for v in self._variables]
+        variables = {name: kernel.variable.value for name, kernel in found.items()}
+        self._batch = {name: _zeros(v.shape) for name, v in variables.items()}
+        self._sums = {name: _zeros(v.shape) for name, v in variables.items()}
+        self._made = GroupSums(model, graph) if graph and "group_square" in needs else None
+        self._variables = {**(self._made.variables if self._made else {}), **variables}
         self._ears = ears(model, graph) if needs & set(READING) else Ears({})
         self._norms = self._ears.kernels if "norms" in needs else {}
         self._groups = self._ears.groups if needs & set(READING) - {"norms"} else {}
@@ -68,19 +71,21 @@ class FirstOrder:
     def _taken(self, whole: bool, inputs: Any, labels: Any, weights: Any) -> Any:
         reading = {reader for places in self._groups.values() for reader, _ in places}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._variables)
+            tape.watch(list(self._variables.values()))
             with listening({*self._norms.values(), *reading}, tape) as heard:
                 outputs = outputs_of(self._model, inputs, training=False)
             loss = self._objective(labels, outputs, weights)
         examples = tf.shape(inputs[0])[0]
         gated = [one for one in heard if self._gated and one.reader in reading]
-        gradients, slopes = tape.gradient(loss, [self._variables, [one.x for one in gated]])
-        totals = self._sums if whole else self._batch
-        for total, gradient in zip(totals, gradients, strict=True):
-            if gradient is not None:
-                dense = tf.convert_to_tensor(gradient)  # an embedding's comes as indexed slices
-                dense *= tf.cast(examples, dense.dtype)
+        taken, slopes = tape.gradient(loss, [self._variables, [one.x for one in gated]])
+        # An embedding's comes as indexed slices.
+        gradients = {n: tf.convert_to_tensor(g) for n, g in taken.items() if g is not None}
+        for name, total in (self._sums if whole else self._batch).items():
+            if name in gradients:
+                dense = gradients[name] * tf.cast(examples, gradients[name].dtype)
                 total.assign_add(tf.cast(tf.abs(dense) if whole else dense, tf.float64))
+        if self._made is not None:
+            self._made.take(gradients, examples)
         self._read_by(heard)
         self._tell(heard, {id(one): s for one, s in zip(gated, slopes, strict=True)}, examples)
         return loss
@@ -132,11 +137,13 @@ class FirstOrder:
         return found
 
     def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
         if not self._open:
             return
         self._open = False
-        for total, batch in zip(self._sums, self._batch, strict=True):
-            total.assign_add(tf.abs(batch))
+        for name, batch in self._batch.items():
+            self._sums[name].assign_add(tf.abs(batch))
             batch.assign(tf.zeros_like(batch))
 
     def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
@@ -146,10 +153,8 @@ class FirstOrder:
         }
         count = {name: np.maximum(value, 1) for name, value in told["count"].items()}
         fields: dict[str, Mapping[str, Floats]] = {
-            "gradient": {
-                name: total.numpy() / examples
-                for name, total in zip(self._names, self._sums, strict=True)
-            },
+            "gradient": {name: total.numpy() / examples for name, total in self._sums.items()},
+            "group_square": self._made.found(examples) if self._made is not None else {},
             "norms": {name: self._spread(name, value) for name, value in self._read.items()},
             **{
                 field: {name: value / examples for name, value in told[field].items()}

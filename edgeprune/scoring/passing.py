@@ -148,7 +148,7 @@ def _gatherers(
     model: Any, objective: Objective, needs: frozenset[str], graph: Graph | None, seed: int
 ) -> list[Gatherer]:
     found: list[Gatherer] = []
-    if needs & {"gradient", *READING}:
+    if needs & {"gradient", "group_square", *READING}:
         found.append(FirstOrder(model, objective, needs, graph))
     if "square" in needs:
         found.append(Squares(model, objective))

@@ -41,6 +41,8 @@ class Statistics:
         gate: by name of the group, the mean over examples of |Σ x · ∂E/∂x|, the sum over all
             positions and layers that read the channel; float64.
         gate_square: the mean of its square.
+        group_square: by name of the group, the mean over micro-batches, weighted by examples, of
+            (Σ w · ∂E/∂w)², the sum over all weights that make the channel; float64.
         active: by name of the group, the share of what is read that is not zero; float64.
         activation: by name of the group, the mean of the absolute value of what is read; float64.
         examples: that were seen.
@@ -58,6 +60,7 @@ class Statistics:
     norms: Mapping[str, Floats] = field(default_factory=dict)
     gate: Mapping[str, Floats] = field(default_factory=dict)
     gate_square: Mapping[str, Floats] = field(default_factory=dict)
+    group_square: Mapping[str, Floats] = field(default_factory=dict)
     active: Mapping[str, Floats] = field(default_factory=dict)
     activation: Mapping[str, Floats] = field(default_factory=dict)
     examples: int = 0

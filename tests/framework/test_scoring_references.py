@@ -167,6 +167,38 @@ def test_gates_agree_with_silencing_by_small_steps() -> None:
             assert second == pytest.approx(0.5 * (slope**2).mean(), rel=4e-2, abs=1e-6)
 
 
+def test_molchanov_squares_the_sum_over_what_makes_a_channel() -> None:
+    """Against the change of each micro-batch's loss when all that makes the channel shrinks a
+    little: kernel, bias, gamma and beta together."""
+    model = net()
+    graph = trace(model)
+    parts = split(5, 7)
+    scores = score_model(model, parts, method="molchanov", loss=LOSS, graph=graph)
+    for group in graph.free:
+        for channel in range(group.size):
+            squares = []
+            for x, y in parts:
+                loss = []
+                for step in (1e-2, -1e-2):
+                    near = keras.models.clone_model(model)
+                    near.set_weights(model.get_weights())
+                    for member in group.members:
+                        if member.role == "makes":
+                            weight = named_weights(near)[member.weight]
+                            value = np.array(weight)
+                            member.lead(value)[member.channel == channel] *= 1 + step
+                            weight.assign(value)
+                    each = keras.losses.sparse_categorical_crossentropy(y, near(x, training=False))
+                    loss.append(np.asarray(each, "f8").mean())
+                squares.append(((loss[0] - loss[1]) / 2e-2) ** 2)
+            wanted = np.average(squares, weights=[5, 7])
+            found = scores.channels[group.name][channel]
+            assert found == pytest.approx(wanted, rel=5e-2, abs=2e-7)
+    assert {name for name, value in scores.channels.items() if value.any()} == {
+        group.name for group in graph.free
+    }
+
+
 def test_activity_is_of_what_is_read() -> None:
     keras.utils.set_random_seed(0)
     i = keras.Input((5,))
@@ -224,13 +256,15 @@ def test_scores_do_not_depend_on_what_is_in_memory(method: str) -> None:
     assert values_digest(model) == before
 
 
-@pytest.mark.parametrize("method", ["taylor", "snip", "gradient"])
+@pytest.mark.parametrize("method", ["taylor", "snip", "gradient", "molchanov"])
 def test_the_micro_batch_is_part_of_the_score(method: str) -> None:
     model = net()
-    one = score_model(model, split(12), method=method, loss=LOSS, microbatch=2)
-    other = score_model(model, split(12), method=method, loss=LOSS)
+    graph = trace(model)
+    one = score_model(model, split(12), method=method, loss=LOSS, graph=graph, microbatch=2)
+    other = score_model(model, split(12), method=method, loss=LOSS, graph=graph)
     assert one.facts["microbatch"] == 2 and other.facts["microbatch"] == 12
-    assert any((abs(one.weights[n] - v) > 1e-3 * v.max()).any() for n, v in other.weights.items())
+    ones, others = ({**each.weights, **each.channels} for each in (one, other))
+    assert any((abs(ones[n] - v) > 1e-3 * v.max()).any() for n, v in others.items())
 
 
 def test_channel_scores_make_plans_that_silence_what_matters_least() -> None:

@@ -14,6 +14,7 @@ from edgeprune.scoring.formulas import (
     gradient,
     lamp,
     magnitude,
+    molchanov,
     obd,
     random,
     snip,
@@ -26,7 +27,7 @@ METHODS: Mapping[str, Formula] = {
     module.FORMULA.name: module.FORMULA
     for module in (
         taylor, gradient, snip, fisher, obd, wanda, magnitude, lamp, random,
-        gate, gate_fisher, apoz, activation, bn_scale,
+        gate, gate_fisher, molchanov, apoz, activation, bn_scale,
     )
 }  # fmt: skip
 
