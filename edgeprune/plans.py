@@ -117,9 +117,7 @@ class Plan:
             if not isinstance(name, str):
                 raise PlanError(f"groups are named by strings; got {name!r}")
             if name not in graph:
-                near = nearest(name, [group.name for group in graph])
-                hint = f"; did you mean {near!r}?" if near else ""
-                raise PlanError(f"no group {name!r} in this model{hint}")
+                raise PlanError(f"no group {name!r} in this model{_hint(graph, name)}")
             group = graph[name]
             if group.fixed is not None:
                 raise PlanError(f"group {name!r} keeps its size: {group.fixed}")
@@ -240,6 +238,16 @@ class Plan:
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def _hint(graph: Graph, name: str) -> str:
+    """The group that has the channels of a layer, or whose name is near."""
+    for group in graph:
+        for member in group.members:
+            if member.role == "makes" and member.weight.startswith(f"{name}/"):
+                return f"; the channels of layer {name!r} are those of group {group.name!r}"
+    near = nearest(name, [group.name for group in graph])
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _numbers(group: str, asked: Iterable[Any]) -> list[int]:

@@ -12,6 +12,8 @@ from edgeprune.cli.tables import Whole, hanging, headed
 
 SHOWN = 8
 """Groups in a line; --json has all."""
+DRAINED = 0.1
+"""A group of which less is left is named."""
 NEAR = 5e-4
 """Shares that read the same."""
 _COUNTS = ("size", "asked", "possible", "already_dead", "in_consequence", "left")
@@ -48,12 +50,28 @@ def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
         rest = len(names) - SHOWN
         shown = ", ".join([*names[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])])
         yield hanging(f"{each['reason']}: {shown}")
+    yield from drained_lines((row["group"], row["left"], row["size"]) for row in facts["cut"])
     yield from reached_lines(facts["asked"], facts["reached"], facts["shortfall"])
+    metric = facts["validation"]
+    yield (
+        f"{metric['metric']} on the validation split: {metric['before']:.4g} before, "
+        f"{metric['after']:.4g} now"
+    )
     rounds = facts["rounds"]
     if rounds["used"] < rounds["of"]:
         yield (
             f"rounds: {rounds['used']} of {rounds['of']}; the next one lost more than --max-drop "
             "allows, or its metric was no number"
+        )
+
+
+def drained_lines(groups: Iterable[tuple[str, int, int]]) -> Iterable[str]:
+    """Of groups (name, channels left, channels before) that lost nearly all, that they did."""
+    thin = [f"{name} ({left} of {size})" for name, left, size in groups if left < size * DRAINED]
+    if thin:
+        yield (
+            f"hardly anything is left of {', '.join(thin)}; --most 0.8 would keep a fifth of every "
+            "group"
         )
 
 

@@ -152,12 +152,15 @@ def plan(
         inexact=inexact,
         **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
     )
-    from edgeprune.cli.accounts import inexact_lines, reached_lines
+    from edgeprune.cli.accounts import drained_lines, inexact_lines, reached_lines
     from edgeprune.cli.tables import widths_table
 
     why = facts["why"]
     parts: list[Any] = [widths_table(why["widths"])] if facts["channels"] else []
     parts += inexact_lines(why.get("inexact", {}))
+    if facts["channels"]:
+        kept = ((name, each["kept"], each["size"]) for name, each in why["widths"].items())
+        parts += drained_lines(kept)
     parts += reached_lines(why["asked"], why["reached"], facts.get("shortfall"))
     session.result(facts, [*parts, f"{out}: {_planned(facts)}"], json=json)
 

@@ -237,9 +237,14 @@ def doctor_table(checks: Sequence[Any]) -> Table:
     return grid
 
 
+_BESIDE_GROUPS = ("inputs", "outputs", "layers", "kernels")
+
+
 def facts_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
     """Any facts: single values in one table, each list of records in its own; of channel groups
-    each by itself."""
+    each by itself, and what one did not ask for with them left out."""
+    if "groups" in facts:
+        facts = {key: value for key, value in facts.items() if key not in _BESIDE_GROUPS}
     single = headed(title, show_header=False)
     single.show_edge = False  # two columns less, so that a digest fits beside its name
     single.add_column("", no_wrap=True)
@@ -275,8 +280,14 @@ def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
             column.replace("_", " "), justify="right" if right else "left", overflow="fold"
         )
     for record in records:
-        grid.add_row(*(Text(_text(record.get(column, ""))) for column in columns))
+        grid.add_row(*(Text(_cell(column, record.get(column, ""))) for column in columns))
     return grid
+
+
+def _cell(column: str, value: Any) -> str:
+    """In a table a shape is one word, which does not break."""
+    text = _text(value)
+    return text.replace(", ", "×") if column == "shape" else text
 
 
 def near(place: Path | str) -> str:

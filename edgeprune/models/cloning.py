@@ -340,7 +340,7 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array], *, fewer: boo
         if tuple(variable.shape) != np.shape(value):
             raise ModelError(
                 f"model {model.name!r}: weight {name!r} has shape {tuple(variable.shape)} after "
-                f"the rebuild, its value {np.shape(value)}; {_ADVICE}"
+                f"the rebuild, its value {np.shape(value)}; {_advice(model, name)}"
             )
         variable.assign(value)
         if name in old_weights and variable.trainable != old_weights[name].trainable:
@@ -352,6 +352,18 @@ def _set_values(model: Any, new: Any, values: Mapping[str, Array], *, fewer: boo
             layer.finalize_state()
         if type(old.get(name)) is type(layer):
             _set_beside(old[name], layer)
+
+
+def _advice(model: Any, weight: str) -> str:
+    """What to do where a weight does not fit."""
+    for name, layer in named_layers(model).items():
+        rule = vars(type(layer)).get("edgeprune_rule")
+        if rule is not None and weight.startswith(f"{name}/"):
+            return (
+                f"the rule of {type(layer).__name__} ({type(rule).__name__}) does not say which "
+                "channels lie on its axes, or its resized gives another width"
+            )
+    return _ADVICE
 
 
 def _set_beside(old: Any, new: Any) -> None:

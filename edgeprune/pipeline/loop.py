@@ -10,7 +10,7 @@ from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
 from edgeprune.pipeline.goals import Goal
-from edgeprune.pipeline.rounds import Material, Rounds, Settings, idle_steps, rehearse
+from edgeprune.pipeline.rounds import Material, Rounds, Settings, Turn, idle_steps, rehearse
 from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
@@ -27,24 +27,30 @@ class Pruned:
 
     Attributes:
         model: the small model.
-        plan: of the last round within the budget, for the original's shapes.
+        turn: the last round within the budget.
+        before: the original's metric on the validation split.
         rounds: the loop, with the original, its graph, and the goal.
-        number: of that round.
         report: what strip said.
     """
 
     model: Any
-    plan: Plan
+    turn: Turn
+    before: float
     rounds: Rounds
-    number: int
     report: StripReport
+
+    @property
+    def plan(self) -> Plan:
+        """Of that round, for the original's shapes."""
+        return self.turn.plan
 
     def facts(self) -> dict[str, Any]:
         """What became of the request and of every group; JSON values.
 
         ``cut`` has a record for each group that lost channels, ``stay`` one for each reason for
-        which groups keep all; ``asked`` and ``reached`` are shares (of the connections, and of the
-        channels of the groups that may be cut), ``shortfall`` is why the channels are others.
+        which groups keep all; ``validation`` has the metric on the validation split, before and
+        after; ``asked`` and ``reached`` are shares (of the connections, and of the channels of the
+        groups that may be cut), ``shortfall`` is why the channels are others.
         """
         goal = self.rounds.goal
         report = accounted(self.rounds.original, self.model, self.report, self.plan)
@@ -59,7 +65,12 @@ class Pruned:
         if goal.channels is not None:
             short = shortfall(self.plan, self.rounds.graph, goal.channels)
         return {
-            "rounds": {"used": self.number, "of": goal.rounds},
+            "rounds": {"used": self.turn.number, "of": goal.rounds},
+            "validation": {
+                "metric": self.rounds.material.task.metric_name,
+                "before": self.before,
+                "after": self.turn.metric,
+            },
             "asked": {name: value for name in _ASKED if (value := getattr(goal, name)) is not None},
             "reached": self.plan.why["reached"],
             "shortfall": short,
@@ -124,11 +135,13 @@ def pruned(
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
     loop = Rounds(model, method, goal, settings, material, progress)
+    before = material.measure(model)
     turn = loop.run(
+        before,
         lambda turn: progress.say(
             f"round {turn.number}: {turn.sparsity:.1%} of the connections gone, "
-            f"{task.metric_name} {turn.metric:.4g} on the validation split"
-        )
+            f"{task.metric_name} {turn.metric:.4g} on the validation split ({before:.4g} before)"
+        ),
     )
     small, report = loop.ended(turn)
-    return Pruned(small, turn.plan, loop, turn.number, report)
+    return Pruned(small, turn, before, loop, report)

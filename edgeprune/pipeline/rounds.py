@@ -275,14 +275,17 @@ class Rounds:
             f"the first round {what}: nothing is pruned; ask for less, more rounds, or more epochs"
         )
 
-    def run(self, told: Callable[[Turn], None] = lambda turn: None) -> Turn:
+    def run(self, before: float, told: Callable[[Turn], None] = lambda turn: None) -> Turn:
         """Every round in memory; the last one within the budget.
+
+        Args:
+            before: the original's metric on the validation split.
+            told: of every round.
 
         Raises:
             PlanError: none is.
         """
         best: Turn | None = None
-        before = self.material.measure(self.original) if self.goal.max_drop is not None else 0.0
         for turn in self.turns():
             told(turn)
             if self.spent(turn.metric, before):

@@ -179,11 +179,28 @@ def test_prune_says_what_it_did_with_every_group(
     lines = [line.split() for line in out.splitlines()]
     assert ["dense", "22", "32", "10"] in lines
     assert "• model output: dense_2" in out
+    judged = facts["validation"]
+    before, after = judged["before"], judged["after"]
+    assert judged["metric"] == "accuracy" and 0 < after <= 1 and before > 0.9
+    assert f"accuracy on the validation split: {before:.4g} before, {after:.4g} now" in out
+    assert "hardly anything" not in out
     said = "of the 48 that may); widths are held to multiple = 10"
     assert f"channels: 50.00% asked, 45.83% go (22 {said}" in out
     code, out, err = program(folder, *HALF, "--multiple", 10)
     (folder / "x.json").unlink()
     assert code == 0 and said in out, err
+
+
+def test_a_group_that_is_drained_is_named(program: Program, folder: Path, zeroed: Path) -> None:
+    code, out, err = program(
+        folder, "plan", "s.npz", "--model", "model.keras", "--channels", 0.95, "-o", "x.json"
+    )
+    (folder / "x.json").unlink()
+    assert code == 0, err
+    words = " ".join(out.split())
+    assert (
+        "hardly anything is left of dense (" in words and "--most 0.8 would keep a fifth" in words
+    )
 
 
 def test_prune_says_why_groups_stay(program: Program, folder: Path) -> None:

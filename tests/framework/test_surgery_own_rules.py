@@ -13,7 +13,7 @@ from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
 from edgeprune.errors import ModelError
 from edgeprune.plans import Plan
-from edgeprune.surgery import strip, trace, zero
+from edgeprune.surgery import cut, strip, trace, zero
 from edgeprune.surgery.flows import Part, Sent
 from edgeprune.surgery.rules.base import Rule, weighed
 
@@ -136,6 +136,23 @@ def test_what_is_wrong_with_a_rule_is_said(rule: Any, says: str) -> None:
     with pytest.raises(ModelError) as caught:
         strip(model)
     assert "layer 'own'" in str(caught.value) and says in str(caught.value)
+
+
+def test_a_rule_that_forgets_a_weight_is_named() -> None:
+    class Forgetful(L.Layer):
+        edgeprune_rule = Rule()
+
+        def build(self, shape: Any) -> None:
+            self.gain = self.add_weight(name="gain", shape=shape[-1:])
+
+        def call(self, x: Any) -> Any:
+            return x * self.gain
+
+    i = keras.Input((7,))
+    x = Forgetful(name="own")(L.Dense(6, name="first")(i))
+    model = keras.Model(i, L.Dense(3)(x))
+    with pytest.raises(ModelError, match=r"'own/gain' has shape .* the rule of Forgetful \(Rule\)"):
+        cut(model, Plan.cut(trace(model), {"first": [1]}))
 
 
 def test_a_layer_of_the_users_that_makes_channels(page: dict[str, Any]) -> None:

@@ -17,7 +17,11 @@ from edgeprune.scores import Scores
 
 def _graph() -> Graph:
     channel = np.arange(6, dtype=np.int32)
-    members = (Member("a/kernel", 1, channel, "makes"), Member("b/kernel", 0, channel, "reads"))
+    members = (
+        Member("a/kernel", 1, channel, "makes"),
+        Member("along/kernel", 1, channel, "makes"),
+        Member("b/kernel", 0, channel, "reads"),
+    )
     return Graph(
         "d" * 64,
         (Group("a", 6, members, macs=7, parameters=8), Group("b", 2, (), fixed="model output")),
@@ -67,6 +71,7 @@ def test_a_plan_by_hand() -> None:
     ("asked", "words"),
     [
         ({"aa": [0]}, "did you mean 'a'"),
+        ({"along": [0]}, "the channels of layer 'along' are those of group 'a'"),
         ({"b": [0]}, "model output"),
         ({"a": [6]}, "asked for 6"),
         ({"a": [-1]}, "asked for -1"),
