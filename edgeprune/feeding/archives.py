@@ -123,7 +123,8 @@ def choose(
     if not xs:
         raise DataError(
             f"{path}: holds no array for the inputs ({' or '.join(_options(names_in, 'x'))}); "
-            f"it holds {', '.join(sorted(found))}: name it, data = {{ path = …, x = … }}"
+            f"it holds {', '.join(sorted(found))}: save it as x, or name it in a recipe, "
+            "data = { path = …, x = … }"
         )
     mirror = bool(y) and (tuple(y) == xs or (tuple(y) == ("x",) and "x" not in found))
     fallback = customary[1:] if xs == customary[:1] else ()
@@ -131,7 +132,8 @@ def choose(
     if not ys and not mirror and role != "inputs":
         raise DataError(
             f"{path}: holds no array for the targets ({' or '.join(_options(names_out, 'y'))}); "
-            f'it holds {", ".join(sorted(found))}: name it, y = …, or y = "x" to reconstruct'
+            f"it holds {', '.join(sorted(found))}: save it as y, or name it in a recipe, y = …, "
+            'or y = "x" to reconstruct'
         )
     for name in (*xs, *ys):
         _check_array(path, found, name)

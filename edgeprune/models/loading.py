@@ -111,7 +111,9 @@ def file_version(path: Path) -> str | None:
         return _hdf5_version(path) if h5py.is_hdf5(path) else _zip_version(path)
     if path.suffix in (".h5", ".hdf5"):
         return _hdf5_version(path)
-    raise ModelError(f"{path}: a model file ends in .keras or .h5")
+    raise ModelError(
+        f"{path}: a model file ends in .keras or .h5, an exported one in .tflite or .onnx"
+    )
 
 
 def is_keras_2(version: str | None) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import (
+    ArtifactError,
     DataError,
     InputError,
     ModelError,
@@ -22,11 +23,12 @@ def inspect_path(
     from edgeprune.plans import Plan
 
     asked = None if plan is None else Plan.load(plan)
-    source.found()
+    path = source.model
+    exported = path.suffix in (".tflite", ".onnx")
+    there(path, ArtifactError if exported else ModelError)
     from edgeprune.inspection import inspect_file, inspect_model
 
-    path = source.model
-    if path.suffix in (".tflite", ".onnx"):
+    if exported:
         if groups or inexact:
             raise InputError(f"{path}: groups are a model's; an exported file has none")
         if asked is not None:

@@ -54,7 +54,7 @@ def verify_file(
     samples = len(arrays[0])
     if samples < minimum:
         raise DataError(
-            f"{found.path.name}: {samples} samples to verify it on; give at least {minimum}"
+            f"{found.path}: {samples} examples to verify it on; give at least {minimum}"
         )
     expected = answers(wanted.model, arrays)
     try:

@@ -92,7 +92,7 @@ def test_another_models_file_is_found(artifact: Artifact) -> None:
 
 
 def test_fewer_than_32_samples_say_too_little(artifact: Artifact) -> None:
-    with pytest.raises(DataError, match="31 samples to verify it on; give at least 32"):
+    with pytest.raises(DataError, match="31 examples to verify it on; give at least 32"):
         verify_file(artifact, mlp(), PIXELS[:31])
     with pytest.raises(DataError):
         verify_file(artifact, mlp(), [])
