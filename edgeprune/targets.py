@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -83,16 +83,10 @@ class Target(Strict):
             VersionError: written for a newer edgeprune.
         """
         known = found(extra)
-        if str(name).endswith(".toml"):
-            path = Path(name)
-        elif str(name) in known:
-            path = known[str(name)]
-        else:
-            near = nearest(str(name), known)
-            hint = f"did you mean '{near}'?" if near else "known: " + ", ".join(sorted(known))
-            raise RecipeError(
-                [f"target '{name}': no such profile; {hint} (or add targets/{name}.toml)"]
-            )
+        fault = unknown(str(name), known)
+        if fault is not None:
+            raise RecipeError([fault])
+        path = known.get(str(name)) or Path(name)
         content = read_toml(path, "profile", "'edgeprune targets' lists the known ones")
         check_schema(content, "profile", path)
         target, faults = validate(cls, content, lambda _: str(path))
@@ -152,6 +146,15 @@ def found(extra: Iterable[Path | str] = ()) -> dict[str, Path]:
             if NAME.fullmatch(path.stem):
                 profiles.setdefault(path.stem, path)
     return profiles
+
+
+def unknown(name: str, known: Collection[str]) -> str | None:
+    """What is to be said of a target that is no path and none of the ``known`` profiles."""
+    if name.endswith(".toml") or name in known:
+        return None
+    near = nearest(name, known)
+    hint = f"did you mean '{near}'?" if near else "known: " + ", ".join(sorted(known))
+    return f"target '{name}': no such profile; {hint} (or add targets/{name}.toml)"
 
 
 def _misfits(target: Target, path: Path) -> Iterable[str]:

@@ -130,6 +130,7 @@ class Recipe(Strict):
         recipe, faults = validate(cls, values, prefix)
         faults += unread
         faults += [f"{prefix(key)}: {line}" for key, line in _absent(values, base)]
+        faults += [f"{prefix('targets')}: {line}" for line in _unknown_targets(values, base)]
         if recipe is None or faults:
             raise RecipeError(faults)
         recipe._base, recipe._name = base, name
@@ -200,6 +201,17 @@ def _absent(content: Mapping[str, Any], base: Path) -> Iterator[tuple[str, str]]
         for pattern in depends if isinstance(depends, list) else []:
             if isinstance(pattern, str) and not matches(pattern, base):
                 yield key, f"'{key}.depends' matches no file: {pattern}"
+
+
+def _unknown_targets(content: Mapping[str, Any], base: Path) -> Iterator[str]:
+    """Targets that the raw content names and of which there is no profile."""
+    from edgeprune.targets import found, unknown
+
+    listed = content.get("targets")
+    tables = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    names = [name for one in tables if isinstance(name := one.get("name"), str)]
+    known = found([base / "targets"]) if names else {}
+    yield from filter(None, (unknown(name, known) for name in names))
 
 
 def matches(pattern: str, base: Path) -> list[Path]:
