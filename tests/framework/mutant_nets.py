@@ -18,7 +18,7 @@ from keras.src.applications.convnext import LayerScale
 from surgery_nets import inputs_for, outputs_of, random_plan, woken
 
 from edgeprune.graphs import Graph, Group
-from edgeprune.models import clone, named_weights
+from edgeprune.models import clone, named_layers, named_weights
 from edgeprune.plans import Mask, Plan
 from edgeprune.surgery import cut, trace
 
@@ -69,8 +69,11 @@ def prepared(make: Callable[[], Any]) -> Prepared:
             x.append(inputs_for(tuple(tensor.shape[1:]), place))
     rng = np.random.default_rng(0)
     for variable in named_weights(model).values():
-        if variable.name in ("scale", "embeddings", "variable"):
+        if variable.name in ("scale", "embeddings", "variable", "mean", "variance"):
             variable.assign(rng.uniform(0.5, 1.5, size=variable.shape))
+    for layer in named_layers(model).values():
+        if isinstance(layer, L.Normalization):
+            layer.finalize_state()
     woken(model, x, 0)
     graph = trace(model, inexact=True)
     return Prepared(model, x, (emptied(model, graph), fed(model, graph)), graph)
@@ -216,6 +219,14 @@ def told() -> Any:
     turned = ops.concatenate([ops.std(a, axis=1, keepdims=True), ops.ones_like(b)[:, :1]], -1)
     heads = L.MultiHeadAttention(5, 2, name="heads")(c, c)[:, 0]
     return keras.Model(i, [L.Dense(3, name="out")(turned), L.Dense(3, name="end")(heads)])
+
+
+def infinite() -> Any:
+    """What would be infinite, were it silent; so few channels that none is emptied of its bias."""
+    i = keras.Input((5, 4))
+    a, b, c = (L.Dense(3, activation="tanh", name=name)(i) for name in "abc")
+    x = L.Concatenate()([ops.reciprocal(a), b / c])
+    return keras.Model(i, L.Dense(3, name="head")(L.Flatten()(x)))
 
 
 def words() -> Any:
@@ -641,8 +652,9 @@ def lone(kind: type, *, by_depth: bool) -> Any:
 
 
 OWN = (
-    perceptron, chain, transposed, separable, one_channel, told, words, held, layer_norms, mixing,
-    shapes, turns, turned, lengths, by_depth, direct, shared_keys, steps, both_ways, asked, sums,
+    perceptron, chain, transposed, separable, one_channel, told, infinite, words, held,
+    layer_norms, mixing, shapes, turns, turned, lengths, by_depth, direct, shared_keys, steps,
+    both_ways, asked, sums,
     one_sided, not_silent, runs_over, slopes, merges, zero_branches, arithmetic, reductions,
     products, moves, joins, scored, films, masked_steps,
 )  # fmt: skip

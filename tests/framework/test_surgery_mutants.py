@@ -20,8 +20,6 @@ from edgeprune.surgery import rules, trace
 from edgeprune.surgery.rules import Rule
 from edgeprune.surgery.tracing import traced
 
-pytestmark = pytest.mark.nightly
-
 
 @pytest.fixture(autouse=True)
 def _listening(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +34,6 @@ TABLES: tuple[dict[type, Rule], ...] = (rules.RULES, rules._BY_DEPTH)  # type: i
 
 ONE_LEFT = "only a last channel has the shape that a single number has, and it stays"
 UNNOTICED: dict[str, dict[str, str]] = {
-    "NormalizationRule": dict.fromkeys(
-        ("lane rolled 0", "lane forgotten 0"), "its channels stay, wherever they are said to stand"
-    ),
     "MaskingRule": dict.fromkeys(
         ("demand forgotten 0", "a zero always arrives"),
         "the mask is made by an operation of its own, any, which demands the same",
@@ -52,6 +47,7 @@ UNNOTICED: dict[str, dict[str, str]] = {
     },
     "EinsumDenseRule": {"constants unchanged": ONE_LEFT},
     "DotRule": {"constants unchanged": ONE_LEFT},
+    "DivisionRule": {"stays forgotten 0": ONE_LEFT},
     "ChosenRule": {
         "stays forgotten 0": "they stay as mixed too; not for an inexact cut, which is asked for "
         "in test_surgery_inexact",
