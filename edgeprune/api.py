@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprune.artifacts import Artifact
-from edgeprune.errors import ModelError
+from edgeprune.errors import ModelError, PlanError
 from edgeprune.graphs import Graph
 from edgeprune.measurements import Measurement, Verification
 from edgeprune.plans import Pattern, Plan
@@ -152,7 +152,7 @@ def plan(
         channels=channels,
         pattern=pattern,
         scope=scope,
-        exclude=tuple(exclude),
+        exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
         constraints=Constraints(multiple, minimum, most),
     )
 
@@ -165,7 +165,7 @@ def zero(model: Any, plan: Plan) -> Any:
     """
     from edgeprune.surgery import zero as zero_model
 
-    return zero_model(_model(model), plan)
+    return zero_model(_model(model), _plan(plan))
 
 
 def hold(plan: Plan | None = None) -> Any:
@@ -204,7 +204,7 @@ def cut(model: Any, plan: Plan) -> Any:
     """
     from edgeprune.surgery import cut as cut_model
 
-    return cut_model(_model(model), plan)
+    return cut_model(_model(model), _plan(plan))
 
 
 def prune(
@@ -280,7 +280,7 @@ def prune(
         channels=channels,
         pattern=pattern,
         scope=scope,
-        exclude=tuple(exclude),
+        exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
         multiple=multiple,
         minimum=minimum,
         most=most,
@@ -373,6 +373,15 @@ def _model(model: Any) -> Any:
         kind = "a string" if isinstance(model, str) else "a path"
         raise ModelError(f"model is {kind}, {str(model)!r}; load it with edgeprune.load")
     raise ModelError(f"model is of class {type(model).__name__}; give a keras.Model")
+
+
+def _plan(plan: Any) -> Plan:
+    """``plan``, where it is one."""
+    if isinstance(plan, Plan):
+        return plan
+    if isinstance(plan, str | Path):
+        raise PlanError(f"plan is a path, {str(plan)!r}; load it with edgeprune.Plan.load")
+    raise PlanError(f"plan is of class {type(plan).__name__}; give an edgeprune.Plan")
 
 
 def _path(artifact: Artifact | Path | str) -> Path:

@@ -109,34 +109,15 @@ class Plan:
             PlanError: an unknown or fixed group, what is no channel number, a channel out of range
                 or named twice, or every channel of a group.
         """
+        if not isinstance(graph, Graph):
+            kind = type(graph).__name__
+            raise PlanError(f"a plan is made in a Graph, not in a {kind}; edgeprune.trace gives it")
         if not isinstance(channels, Mapping):
             kind = type(channels).__name__
             raise PlanError(f"channels are given by group, {{name: [channel, …]}}, not as {kind}")
-        cuts = []
-        for name, asked in channels.items():
-            if not isinstance(name, str):
-                raise PlanError(f"groups are named by strings; got {name!r}")
-            if name not in graph:
-                raise PlanError(f"no group {name!r} in this model{_hint(graph, name)}")
-            group = graph[name]
-            if group.fixed is not None:
-                raise PlanError(f"group {name!r} keeps its size: {group.fixed}")
-            numbers = _numbers(name, asked)
-            if numbers and (numbers[0] < 0 or numbers[-1] >= group.size):
-                raise PlanError(
-                    f"group {name!r} has channels 0 to {group.size - 1}; asked for "
-                    f"{numbers[0] if numbers[0] < 0 else numbers[-1]}"
-                )
-            drop = np.asarray(numbers, np.int32)
-            if np.unique(drop).size != drop.size:
-                raise PlanError(f"group {name!r}: a channel is named twice")
-            if drop.size == group.size:
-                raise PlanError(
-                    f"group {name!r}: all {group.size} channels would go; leave at least one"
-                )
-            if drop.size:
-                cuts.append(Cut(name, drop))
-        return cls(model=graph.model, cuts=tuple(cuts), why={"method": "by hand"})
+        cuts = [_asked(graph, name, asked) for name, asked in channels.items()]
+        kept = tuple(cut for cut in cuts if cut.drop.size)
+        return cls(model=graph.model, cuts=kept, why={"method": "by hand"})
 
     def cost(self, graph: Graph) -> Cost:
         """Parameters and MACs of the model when the channels that the plan names have left, as
@@ -238,6 +219,29 @@ class Plan:
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def _asked(graph: Graph, name: Any, asked: Iterable[Any]) -> Cut:
+    """What a plan by hand takes of one group."""
+    if not isinstance(name, str):
+        raise PlanError(f"groups are named by strings; got {name!r}")
+    if name not in graph:
+        raise PlanError(f"no group {name!r} in this model{_hint(graph, name)}")
+    group = graph[name]
+    if group.fixed is not None:
+        raise PlanError(f"group {name!r} keeps its size: {group.fixed}")
+    numbers = _numbers(name, asked)
+    if numbers and (numbers[0] < 0 or numbers[-1] >= group.size):
+        raise PlanError(
+            f"group {name!r} has channels 0 to {group.size - 1}; asked for "
+            f"{numbers[0] if numbers[0] < 0 else numbers[-1]}"
+        )
+    drop = np.asarray(numbers, np.int32)
+    if np.unique(drop).size != drop.size:
+        raise PlanError(f"group {name!r}: a channel is named twice")
+    if drop.size == group.size:
+        raise PlanError(f"group {name!r}: all {group.size} channels would go; leave at least one")
+    return Cut(name, drop)
 
 
 def _hint(graph: Graph, name: str) -> str:

@@ -107,6 +107,10 @@ def score(
     if facts["channels"]:
         count = sum(facts["channels"].values())
         line = f"{count:,} channels of {len(facts['channels'])} groups scored by {facts['method']}"
+    if unscored := facts["facts"].get("unscored"):
+        session.say(
+            f"{facts['method']} says nothing of {', '.join(unscored)}: they keep their size"
+        )
     session.result(facts, f"{out}: {line}", json=json)
 
 
@@ -380,8 +384,10 @@ def _planned(facts: dict[str, Any]) -> str:
         parts.append(f"masks on {_counted(facts['masks'], 'kernel')}")
     if not parts:
         return "nothing goes"
-    reached = facts["why"]["reached"]["sparsity"]
-    return f"{reached:.2%} of all connections go: {', '.join(parts)}"
+    reached = facts["why"]["reached"]
+    if not reached["weights"]:
+        return f"{', '.join(parts)} go"  # scores of channels tell of no connection
+    return f"{reached['sparsity']:.2%} of all connections go: {', '.join(parts)}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -26,6 +26,8 @@ def open_model(path: Path | str, *, trust: bool = False) -> Imported:
         ModelError: as :func:`edgeprune.models.load_model`; or a SavedModel without layers, a layer
             that Keras 3 does not have, an output that differs.
     """
+    if not isinstance(path, str | Path):
+        raise ModelError(f"a model is loaded from a path, not from a {type(path).__name__}")
     path = Path(path)
     if path.is_dir():
         _check_saved_model(path)

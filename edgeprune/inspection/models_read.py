@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeprune import models
 from edgeprune.graphs import Graph
+from edgeprune.models.works import estimated
 from edgeprune.surgery import trace
 
 
@@ -21,9 +22,10 @@ def inspect_model(model: Any, *, groups: bool = False, inexact: bool = False) ->
         inexact: take groups for free too whose channels are mixed without weights, and mark them.
 
     Returns:
-        Single facts (``parameters``, ``macs`` per example, ``sparsity`` of all connections …) and
-        lists of records: ``layers``, ``kernels`` (density is the share of non-zeros,
-        prunable_channels the side on which channels may leave), and ``groups`` where asked for.
+        Single facts (``parameters``, ``macs`` per example, ``macs_estimated``: the layers whose
+        class does not say what it multiplies, ``sparsity`` of all connections …) and lists of
+        records: ``layers``, ``kernels`` (density is the share of non-zeros, prunable_channels the
+        side on which channels may leave), and ``groups`` where asked for.
 
     Raises:
         ModelError: a model that was never built.
@@ -41,6 +43,9 @@ def inspect_model(model: Any, *, groups: bool = False, inexact: bool = False) ->
         "connections": models.kernel_elements(model),
         "sparsity": models.sparsity(model, model),
         "macs": models.macs(model),
+        "macs_estimated": [
+            name for name, layer in models.named_layers(model).items() if estimated(layer)
+        ],
         "channel_groups": len(graph.groups),
         "free_groups": len(graph.free),
         "layers": _layers(model),

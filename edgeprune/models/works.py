@@ -51,16 +51,22 @@ class Work:
 
 
 def works(call: Call) -> tuple[Work, ...]:
-    """All that one call of a layer or operation multiplies; nested models are not opened."""
+    """All that one call of a layer or operation multiplies; nested models are not opened.
+
+    A class of the user's says it in its attribute ``edgeprune_works``, a function of the call. Of
+    one that does not, every kernel of a layer inside it counts at every position that comes out.
+    """
+    own = vars(type(call.layer)).get("edgeprune_works")
+    if own is not None:
+        return tuple(getattr(own, "__func__", own)(call))
     for kind in type(call.layer).__mro__:
         rule = _WORKS.get(kind)
         if rule is not None:
             return tuple(rule(call))
     if not isinstance(call.layer, keras.Layer) or not call.layer.weights or not call.outputs:
         return ()
-    positions = _axes("output", 0, range(len(call.out_shapes[0]) - 1))
     return tuple(
-        Work(name, positions)
+        Work(name, positions(call))
         for name, kernel in kernels(call.layer).items()
         if kernel.kind != "embedding"
     )
@@ -78,6 +84,20 @@ def counted(call: Call, work: Work, shapes: Mapping[str, Sequence[int]]) -> int:
     for length in work.lengths:
         total *= length_of(call, length, shapes) or 1
     return total
+
+
+def positions(call: Call) -> tuple[Length, ...]:
+    """The axes of the first output but the last, the channels'."""
+    return _axes("output", 0, _before_last(call.out_shapes[0]))
+
+
+def estimated(layer: Any) -> bool:
+    """Whether the works of a layer are an estimate: a class of the user's that has weights and does
+    not say what it multiplies."""
+    kind = type(layer)
+    if kind.__module__.startswith("keras.") or isinstance(layer, keras.Model) or not layer.weights:
+        return False
+    return "edgeprune_works" not in vars(kind) and not any(one in _WORKS for one in kind.__mro__)
 
 
 def length_of(call: Call, length: Length, shapes: Mapping[str, Sequence[int]]) -> int | None:

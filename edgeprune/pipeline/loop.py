@@ -10,6 +10,7 @@ from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
 from edgeprune.pipeline.goals import Goal
+from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.rounds import Material, Rounds, Settings, Turn, idle_steps, rehearse
 from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
@@ -135,6 +136,8 @@ def pruned(
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
     loop = Rounds(model, method, goal, settings, material, progress)
+    for line in tried(task, model, held_out, scaled=False).notes:
+        progress.say(f"note: {line}")
     before = material.measure(model)
     turn = loop.run(
         before,

@@ -174,6 +174,10 @@ def _scores(
     normalize: str,
 ) -> Scores:
     scored = normalized(formula.score(statistics), normalize)
+    if not scored:
+        raise InputError(
+            f"score {formula.name!r} finds nothing to score in this model; choose another method"
+        )
     told: dict[str, Any] = {"unit": formula.unit, **(facts if formula.needs else {})}
     if normalize != "none":
         told["normalize"] = normalize

@@ -141,7 +141,7 @@ class Account:
                 )
                 yield f"{row['group']}: {total} of {row['size']} channels leave ({told})"
         for name, size in self.biases.items():
-            yield f"{name}: a new bias of {size} takes the constants of what left"
+            yield f"{name}: a new bias of {size} takes what a constant or a batch norm added"
 
     def facts(self) -> dict[str, Any]:
         """JSON values."""

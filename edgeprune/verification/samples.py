@@ -35,7 +35,13 @@ def collected(inputs: Any, names: Sequence[str]) -> list[Array]:
         batches = [_split(_examples(batch, count), names) for batch in inputs]
         if not batches:
             raise DataError("no inputs to compare on; give at least one batch")
-        arrays = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        try:
+            arrays = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        except ValueError as error:
+            shapes = ", ".join(str(np.shape(parts[0])) for parts in batches)
+            raise DataError(
+                f"batches of different shapes, {shapes}; give the inputs alone, without labels"
+            ) from error
     else:
         raise DataError(f"inputs are a {type(inputs).__name__}; give arrays or batches of them")
     samples = {len(array) for array in arrays}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.cli.faults import guarded
+from edgeprune.cli.tables import Whole
 from edgeprune.cli.terminal import Session
 from edgeprune.pipeline import run
 from edgeprune.pipeline.gates import EXACT, beyond
@@ -162,7 +163,7 @@ def demo(session: Session) -> int:
         progress.say(f"── {road} " + "─" * (60 - len(road)))
         results[road] = run(HERE / f"{road}.toml", progress=progress)
     for table in (rehearsal_table(results), main_table(results)):
-        session.print(table)
+        session.print(Whole(table))  # no number is cut off, however narrow the terminal
     kept = promises(results)
     for promise in kept:
         word = {True: "kept  ", False: "BROKEN", None: "      "}[promise.kept]

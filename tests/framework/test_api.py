@@ -1,4 +1,4 @@
-"""The Python API refuses what is no model, in one line."""
+"""The Python API refuses what is no model, no plan or no graph, in one line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.errors import ModelError
+from edgeprune.errors import DataError, EdgepruneError, ModelError, PlanError
 from edgeprune.plans import Plan
 
 DATA = (np.zeros((8, 4), np.float32), np.zeros(8, int))
@@ -39,3 +40,50 @@ def test_a_path_is_no_model(name: str, model: Any, said: str, tmp_path: Path) ->
         CALLS[name](model, tmp_path)
     assert str(caught.value) == said
     assert not any(tmp_path.iterdir())
+
+
+SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] = {
+    "a plan's path": (
+        lambda model, _: edgeprune.zero(model, "plan.json"),  # type: ignore[arg-type]
+        PlanError,
+        "load it with edgeprune.Plan.load",
+    ),
+    "no plan": (
+        lambda model, _: edgeprune.cut(model, {"a": [0]}),  # type: ignore[arg-type]
+        PlanError,
+        "plan is of class dict",
+    ),
+    "a model for a graph": (
+        lambda model, _: Plan.cut(model, {"a": [0]}),
+        PlanError,
+        "edgeprune.trace gives it",
+    ),
+    "a number for a path": (
+        lambda model, _: edgeprune.load(3),  # type: ignore[arg-type]
+        ModelError,
+        "loaded from a path, not from a int",
+    ),
+    "a glob that matches nothing": (
+        lambda model, _: edgeprune.plan(
+            edgeprune.score(model, None, "magnitude"), sparsity=0.5, exclude="nowhere"
+        ),
+        PlanError,
+        "'nowhere' matches no",
+    ),
+    "labels too": (
+        lambda model, folder: edgeprune.verify(
+            edgeprune.export(model, folder / "m.tflite"), model, (np.zeros((40, 4)), np.zeros(40))
+        ),
+        DataError,
+        "give the inputs alone, without labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_likely_slips_are_one_line(name: str, tmp_path: Path) -> None:
+    call, error, said = SLIPS[name]
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    with pytest.raises(error) as caught:
+        call(model, tmp_path)
+    assert said in str(caught.value) and "\n" not in str(caught.value)

@@ -12,6 +12,8 @@ import pytest
 from surgery_nets import float64, inputs_for, proven, random_plan, woken
 
 from edgeprune.errors import ModelError
+from edgeprune.inspection import inspect_model
+from edgeprune.models import layer_macs
 from edgeprune.plans import Plan
 from edgeprune.surgery import cut, strip, trace, zero
 from edgeprune.surgery.flows import Part, Sent
@@ -77,6 +79,35 @@ def test_a_layer_of_the_users_with_channels_inside(page: dict[str, Any]) -> None
         proven(model, Plan.cut(graph, {"first": [1, 2]}), data)
         small = strip(zero(model, Plan.cut(graph, {"own": [0, 3], "first": [1]})))
         assert small.get_layer("own").squeeze.kernel.shape == (7, 6)
+
+
+def test_what_own_layers_multiply_is_what_they_say(page: dict[str, Any]) -> None:
+    i = keras.Input((10, 3))
+    x = L.Dense(16, name="first")(i)
+    x = page["Squeeze"](5, name="squeeze")(x)
+    x = page["Project"](14, name="project")(x)
+    model = keras.Model(i, L.Dense(2, name="head")(x))
+    macs = layer_macs(model)
+    assert (macs["squeeze"], macs["project"]) == (16 * 5 + 5 * 16, 10 * 16 * 14)
+    assert inspect_model(model)["macs_estimated"] == []
+    graph = trace(model)
+    plan = Plan.cut(graph, {"first": [0, 3], "squeeze": [1], "project": [2]})
+    small = cut(model, plan)
+    assert plan.cost(graph).macs == sum(layer_macs(small).values())
+    assert (layer_macs(small)["squeeze"], layer_macs(small)["project"]) == (112, 10 * 14 * 13)
+
+
+def test_an_own_layer_that_does_not_say_what_it_multiplies_is_named() -> None:
+    class Silent(L.Layer):
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(name="w", shape=(shape[-1], 2))
+
+        def call(self, x: Any) -> Any:
+            return x @ self.w
+
+    i = keras.Input((7,))
+    model = keras.Model(i, Silent(name="own")(L.Dense(6)(i)))
+    assert inspect_model(model)["macs_estimated"] == ["own"]
 
 
 class _Fails(Rule):
