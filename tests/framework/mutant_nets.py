@@ -590,9 +590,12 @@ POSITIVE = ("Divide", "DivideNoNan", "FloorDivide", "Log", "Log1p", "Log2", "Log
             "Sqrt", "Rsqrt", "Arcsin", "Arccos", "Arctanh", "Erfinv")  # fmt: skip
 ZEROS = ("LogicalNot", "LogicalAnd", "LogicalOr", "LogicalXor", "Equal", "CountNonzero", "All")
 """Operations that only tell what is zero."""
-ALIKE = ("Isfinite", "Isinf", "Isnan", "ZerosLike", "OnesLike", "Arccosh", "AdaptiveAveragePool")
+ALIKE = (
+    "Isfinite", "Isinf", "Isnan", "ZerosLike", "OnesLike", "Arccosh", "AdaptiveAveragePool",
+    "AdaptiveMaxPool",
+)  # fmt: skip
 """Operations on which nothing can be proven alone: they make the same of whatever goes in here, or
-go over channels (the last, whose rule AdaptiveMaxPool has too)."""
+go over channels (the last two, whose rule the layers of that name have too)."""
 PAIRS = (
     "Divide", "DivideNoNan", "FloorDivide", "Arctan2", "Greater", "GreaterEqual", "Less",
     "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr", "LogicalXor",

@@ -224,6 +224,9 @@ def _broken_alone(place: int, kind: type) -> None:
 
         woken(model, x, 0)
         cuts = attempt()
+        steps = [one for one in traced(model).steps if type(one.node.call.layer) is kind]
+        if not cuts and all(step.rule is not None for step in steps):
+            return  # its channels stay, and no call of it is refused
         name = "lane rolled 0" if cuts else "refuses nothing"
         one = next(one for one in BREAKS if one.name == name)
         with put({(place, kind): broken(TABLES[place][kind], one)}):

@@ -50,6 +50,7 @@ class ArithmeticRule(Rule):
     """
 
     many = True
+    alone = True
 
     def __init__(self, combine: Callable[..., Any], count: int = 2) -> None:
         self._combine = combine
