@@ -56,6 +56,12 @@ def verify_file(
         raise DataError(
             f"{found.path}: {samples} examples to verify it on; give at least {minimum}"
         )
+    for name, array, spec in zip(wanted.inputs, arrays, wanted.specs, strict=True):
+        if tuple(array.shape[1:]) != tuple(spec.shape[1:]):
+            raise DataError(
+                f"input {name!r} of the model takes examples of shape {tuple(spec.shape[1:])}; "
+                f"those given have {tuple(array.shape[1:])}"
+            )
     expected = answers(wanted.model, arrays)
     try:
         given = run_file(found.path, arrays)

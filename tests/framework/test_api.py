@@ -70,6 +70,13 @@ SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] =
         PlanError,
         "'nowhere' matches no",
     ),
+    "inputs of another shape": (
+        lambda model, folder: edgeprune.verify(
+            edgeprune.export(model, folder / "m.tflite"), model, np.zeros((40, 5))
+        ),
+        DataError,
+        "takes examples of shape (4,); those given have (5,)",
+    ),
     "labels too": (
         lambda model, folder: edgeprune.verify(
             edgeprune.export(model, folder / "m.tflite"), model, (np.zeros((40, 4)), np.zeros(40))
