@@ -80,7 +80,8 @@ def score(
         method: of connections ``"taylor"``, ``"gradient"``, ``"snip"``, ``"fisher"``, ``"obd"``,
             ``"wanda"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels ``"gate"``,
             ``"gate-fisher"``, ``"molchanov"``, ``"apoz"``, ``"activation"``, ``"bn-scale"``.
-        loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``.
+        loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``; without labels
+            ``"own-kl"`` or ``"own-mse"``, and batches ``(x,)``.
         graph: of ``model``, for scores of channels; traced where it is not given.
         microbatch: examples over which the gradient is averaged before its absolute value is
             taken; each batch as ``data`` gives it where absent.

@@ -18,6 +18,7 @@ from edgeprune.cli.options import (
     Exclude,
     Inexact,
     Json,
+    Judge,
     Loss,
     Method,
     MethodOption,
@@ -68,7 +69,7 @@ def score(
             help="Calibration data; magnitude, lamp, random and bn-scale need none.",
         ),
     ] = None,
-    loss: Loss = None,
+    loss: Judge = None,
     method: MethodOption = Method.taylor,
     microbatch: Annotated[
         int, option(takes=whole(1), help="Examples whose gradients are averaged first.")

@@ -24,6 +24,16 @@ Loss = Annotated[
         "--loss", metavar="NAME", help="Keras' name or module:function; else the compiled one."
     ),
 ]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        metavar="NAME",
+        help="Keras' name or module:function; own-kl and own-mse need no labels; else the compiled "
+        "one.",
+    ),
+]
+"""Of a score, which may do without labels."""
 Metric = Annotated[
     str | None,
     typer.Option(

@@ -3,7 +3,8 @@ file."""
 
 from edgeprune.scoring.formulas import METHODS, Formula
 from edgeprune.scoring.normalizing import SCALES
+from edgeprune.scoring.own_labels import OWN
 from edgeprune.scoring.passing import score_all, score_model
 from edgeprune.scoring.statistics import Statistics
 
-__all__ = ["METHODS", "SCALES", "Formula", "Statistics", "score_all", "score_model"]
+__all__ = ["METHODS", "OWN", "SCALES", "Formula", "Statistics", "score_all", "score_model"]

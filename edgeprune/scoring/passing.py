@@ -18,6 +18,7 @@ from edgeprune.scores import FloatArray, Scores
 from edgeprune.scoring.first_order import READING, FirstOrder
 from edgeprune.scoring.formulas import METHODS, Formula
 from edgeprune.scoring.normalizing import normalized
+from edgeprune.scoring.own_labels import OWN, own_labels
 from edgeprune.scoring.squares import Curvature, Squares
 from edgeprune.scoring.statistics import Gatherer, Statistics, gather, values_of
 
@@ -64,14 +65,15 @@ def score_all(
             of examples; ``None`` where no formula needs data.
         methods: names of :data:`edgeprune.scoring.METHODS`.
         loss: an Objective, or what :func:`edgeprune.models.make_objective` takes; ``None`` takes
-            the model's compiled loss. Only formulas of the loss need one.
+            the model's compiled loss; ``"own-kl"`` and ``"own-mse"`` need no labels (see
+            :mod:`edgeprune.scoring.own_labels`). Only formulas of the loss need one.
         graph: of ``model``; the formulas of channels need it.
         microbatch: examples over which the gradient is averaged before its absolute value is
             taken; each batch as it was given where absent. Formulas of single examples do not
             depend on it.
         chunk: most examples in memory at once; the scores do not depend on it.
         normalize: see :func:`edgeprune.scoring.normalizing.normalized`.
-        seed: of what is drawn (``random``, ``obd``).
+        seed: of what is drawn (``random``, ``obd``, labels of its own).
         progress: told every batch.
 
     Returns:
@@ -91,6 +93,9 @@ def score_all(
     facts: dict[str, Any] = {}
     if needs:
         assert batches is not None
+        judged = loss
+        if isinstance(judged, str) and judged in OWN and _labelled(formulas):
+            loss, batches = own_labels(model, batches, judged, seed)
         objective = make_objective(loss, model=model) if _labelled(formulas) else UNJUDGED
         gatherers = _gatherers(model, objective, needs, graph, seed)
         found = gather(
@@ -98,7 +103,9 @@ def score_all(
             progress=progress,
         )  # fmt: skip
         facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
-        facts = {"loss": objective.name, **facts} if _labelled(formulas) else facts
+        if _labelled(formulas):
+            own = isinstance(judged, str) and judged in OWN
+            facts = {"loss": judged if own else objective.name, **facts}
     statistics = Statistics(
         values_of(model), graph=graph, scales=_scales(model), seed=seed, **found
     )

@@ -31,16 +31,17 @@ def score_file(
     source.gives(out, ".npz")
     source.found()
     from edgeprune.models import make_objective
-    from edgeprune.scoring import METHODS, score_model
+    from edgeprune.scoring import METHODS, OWN, score_model
     from edgeprune.surgery import trace
 
     model = source.opened()
     loss, batches = None, None
     formula = METHODS.get(method)
+    own = source.loss in OWN
     if formula is None or (formula.needs_data and formula.labels):
-        loss = make_objective(source.loss, model=model, base=Path.cwd())
+        loss = source.loss if own else make_objective(source.loss, model=model, base=Path.cwd())
     if formula is None or formula.needs_data:
-        batches = source.fed("calibrate", model).batches(microbatch)
+        batches = source.fed("inputs" if own else "calibrate", model).batches(microbatch)
     scores = score_model(
         model,
         batches,

@@ -273,6 +273,16 @@ def test_scores_of_channels_by_hand_and_in_rounds(program: Program, folder: Path
     assert facts["facts"] == {"unit": "none", "normalize": "sum"}
 
 
+def test_scores_without_labels(program: Program, folder: Path) -> None:
+    with np.load(folder / "d.npz") as file:
+        np.savez(folder / "unlabelled.npz", x=file["x"])
+    asked = ("score", "bare.keras", "--data", "unlabelled.npz", "--method", "fisher", "-o", "o.npz")
+    code, _, err = program(folder, *asked, "--loss", "sparse_categorical_crossentropy")
+    assert code == 2 and "holds no array for the targets" in err
+    facts = program.facts(folder, *asked, "--loss", "own-kl")
+    assert facts["facts"]["loss"] == "own-kl" and facts["weights"] == 12 * 32 + 32 * 16 + 16 * 4
+
+
 def test_an_uncompiled_model_needs_a_loss(program: Program, folder: Path) -> None:
     ask = ("score", "bare.keras", "--data", "d.npz", "-o", "bare.npz")
     code, _, err = program(folder, *ask)
