@@ -30,7 +30,7 @@ def result_parts(result: Any) -> Iterable[Any]:
         yield Fitting(table)
     gates = tables.gate_table(result)
     if gates is not None:
-        yield Whole(drawn(gates))
+        yield drawn(gates)
     yield Text(tables.summary(result))
     for line in tables.remarks(result):
         yield hanging(line)
