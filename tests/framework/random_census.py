@@ -83,7 +83,7 @@ def _through(call: Call, makers: Makers) -> Call:
     """Back over what keeps channels where they are."""
     passing = (L.BatchNormalization, L.Activation, L.ReLU, L.Dropout)
     while isinstance(call.layer, passing):
-        (call,) = _made(call, makers)
+        call = _made(call, makers)[0]  # a mask may come behind
     return call
 
 
