@@ -153,7 +153,7 @@ def plan(
         channels=channels,
         pattern=pattern,
         scope=scope,
-        exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
+        exclude=_globs(exclude),
         constraints=Constraints(multiple, minimum, most),
     )
 
@@ -281,7 +281,7 @@ def prune(
         channels=channels,
         pattern=pattern,
         scope=scope,
-        exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
+        exclude=_globs(exclude),
         multiple=multiple,
         minimum=minimum,
         most=most,
@@ -383,6 +383,11 @@ def _plan(plan: Any) -> Plan:
     if isinstance(plan, str | Path):
         raise PlanError(f"plan is a path, {str(plan)!r}; load it with edgeprune.Plan.load")
     raise PlanError(f"plan is of class {type(plan).__name__}; give an edgeprune.Plan")
+
+
+def _globs(exclude: str | Sequence[str]) -> tuple[str, ...]:
+    """One glob is a list of one, not of its letters."""
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
 
 
 def _path(artifact: Artifact | Path | str) -> Path:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,12 @@ def write_json(path: Path | str, value: Any) -> None:
 def now() -> str:
     """The time as our files write it: ISO 8601, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names in a line; of more than ``most`` the rest is counted."""
+    rest = len(names) - most
+    return ", ".join([*names[:most], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def nearest(word: str, known: Any) -> str | None:

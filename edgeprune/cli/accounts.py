@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeprune.cli.tables import Whole, hanging, headed
+from edgeprune.files import listed
 
 SHOWN = 8
 """Groups in a line; --json has all."""
@@ -46,10 +47,7 @@ def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
     if facts["stay"]:
         yield Text("Groups that keep every channel", style="bold")
     for each in facts["stay"]:
-        names = each["groups"]
-        rest = len(names) - SHOWN
-        shown = ", ".join([*names[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])])
-        yield hanging(f"{each['reason']}: {shown}")
+        yield hanging(f"{each['reason']}: {listed(each['groups'], SHOWN)}")
     yield from drained_lines((row["group"], row["left"], row["size"]) for row in facts["cut"])
     yield from reached_lines(facts["asked"], facts["reached"], facts["shortfall"])
     metric = facts["validation"]

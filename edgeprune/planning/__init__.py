@@ -1,14 +1,13 @@
 """From scores to a plan: numpy only, no framework, no model object."""
 
 from edgeprune.planning.constraining import Constraints
-from edgeprune.planning.explaining import check_something, listed, shortfall, staying
+from edgeprune.planning.explaining import check_something, shortfall, staying
 from edgeprune.planning.requests import make_plan
 from edgeprune.planning.schedules import ramp
 
 __all__ = [
     "Constraints",
     "check_something",
-    "listed",
     "make_plan",
     "ramp",
     "shortfall",

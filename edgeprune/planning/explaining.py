@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune.errors import PlanError
+from edgeprune.files import listed
 from edgeprune.graphs import Graph, Group
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import is_excluded
@@ -50,7 +51,7 @@ def _nothing(why: Mapping[str, Any], scores: Scores, graph: Graph | None) -> tup
         bounds = _constraints(why)
         narrow = [group for group in groups if _stuck(group, bounds)]
         if len(narrow) == len(groups):
-            shown = listed([f"{group.name} {group.size}" for group in groups])
+            shown = listed([f"{group.name} {group.size}" for group in groups], SHOWN)
             return (
                 f"with {bounds} no group has a width below its own ({shown})",
                 "allow more widths, such as a smaller multiple",
@@ -115,12 +116,6 @@ def staying(graph: Graph, plan: Plan) -> dict[str, str]:
         else:
             found[group.name] = UNCUT
     return found
-
-
-def listed(names: list[str], most: int = SHOWN) -> str:
-    """Names in a line; of very many the first."""
-    rest = len(names) - most
-    return ", ".join([*names[:most], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _said(asked: Mapping[str, float]) -> str:

@@ -93,19 +93,19 @@ def score_all(
     facts: dict[str, Any] = {}
     if needs:
         assert batches is not None
-        judged = loss
-        if isinstance(judged, str) and judged in OWN and _labelled(formulas):
-            loss, batches = own_labels(model, batches, judged, seed)
-        objective = make_objective(loss, model=model) if _labelled(formulas) else UNJUDGED
+        labelled = _labelled(formulas)
+        own = loss if labelled and isinstance(loss, str) and loss in OWN else None
+        if own is not None:
+            loss, batches = own_labels(model, batches, own, seed)
+        objective = make_objective(loss, model=model) if labelled else UNJUDGED
         gatherers = _gatherers(model, objective, needs, graph, seed)
         found = gather(
             model, batches, objective, gatherers, microbatch=microbatch, chunk=chunk,
             progress=progress,
         )  # fmt: skip
         facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
-        if _labelled(formulas):
-            own = isinstance(judged, str) and judged in OWN
-            facts = {"loss": judged if own else objective.name, **facts}
+        if labelled:
+            facts = {"loss": own or objective.name, **facts}
     statistics = Statistics(
         values_of(model), graph=graph, scales=_scales(model), seed=seed, **found
     )

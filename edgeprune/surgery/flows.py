@@ -134,6 +134,15 @@ def bare(rank: int) -> Flow:
     return ((),) * rank
 
 
+def misfit(flow: Flow, shape: Shape) -> tuple[int, int, int] | None:
+    """The first axis on which a lane is not as long as the axis: axis, channels, length."""
+    for axis, (lanes, length) in enumerate(zip(flow, shape, strict=True)):
+        for ids in lanes:
+            if length is not None and ids.size != length:
+                return axis, ids.size, length
+    return None
+
+
 def laned(rank: int, axis: int, *lanes: Ids) -> Flow:
     """``lanes`` on one axis of ``rank``."""
     return replaced(bare(rank), axis, lanes)

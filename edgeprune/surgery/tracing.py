@@ -17,7 +17,7 @@ from edgeprune.models.digests import architecture_digest
 from edgeprune.models.names import named_layers, named_states, named_weights
 from edgeprune.surgery.booking import Numbers, Origin
 from edgeprune.surgery.costing import floors_of, works_of
-from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned
+from edgeprune.surgery.flows import Demand, Flow, Ids, Part, Sent, Wall, bare, laned, misfit
 from edgeprune.surgery.grouped import spread_shape
 from edgeprune.surgery.grouping import groups_of, weights_of
 from edgeprune.surgery.rules import Rule, rule_of
@@ -183,9 +183,8 @@ def _check_shapes(node: Node, sent: Sent) -> None:
         Wall: what comes out is not as long as the channels on it are many.
     """
     for flow, shape in zip(sent.outputs, node.call.out_shapes, strict=True):
-        for lanes, length in zip(flow, shape, strict=True):
-            if length is not None and any(ids.size != length for ids in lanes):
-                raise Wall("it does not make the shape that Keras says")
+        if misfit(flow, shape) is not None:
+            raise Wall("it does not make the shape that Keras says")
 
 
 def _judged(layer: Any, node: Node, flows: Sequence[Flow]) -> list[Demand]:

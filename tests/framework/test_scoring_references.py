@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgeprune.cli.options import Method, Normalization
 from edgeprune.errors import InputError, PlanError
+from edgeprune.graphs import Group
 from edgeprune.models import kernels, named_weights, values_digest
 from edgeprune.planning import make_plan
 from edgeprune.plans import Plan
@@ -139,6 +140,19 @@ def test_wanda_multiplies_by_the_norm_of_what_is_read() -> None:
         np.testing.assert_allclose(scores.weights[name], wanted, rtol=1e-5)
 
 
+def stepped(model: Any, group: Group, channel: int, role: str, step: float) -> Any:
+    """A copy in which all that makes (or reads) a channel does so a little more."""
+    near = keras.models.clone_model(model)
+    near.set_weights(model.get_weights())
+    for member in group.members:
+        if member.role == role:
+            weight = named_weights(near)[member.weight]
+            value = np.array(weight)
+            member.lead(value)[member.channel == channel] *= 1 + step
+            weight.assign(value)
+    return near
+
+
 def test_gates_agree_with_silencing_by_small_steps() -> None:
     """The gate's gradient is the change of an example's loss when all that reads the channel does
     so a little less."""
@@ -150,14 +164,7 @@ def test_gates_agree_with_silencing_by_small_steps() -> None:
         for channel in range(group.size):
             change = []
             for step in (1e-2, -1e-2):
-                near = keras.models.clone_model(model)
-                near.set_weights(model.get_weights())
-                for member in group.members:
-                    if member.role == "reads":
-                        weight = named_weights(near)[member.weight]
-                        value = np.array(weight)
-                        member.lead(value)[member.channel == channel] *= 1 + step
-                        weight.assign(value)
+                near = stepped(model, group, channel, "reads", step)
                 probability = near(x, training=False)
                 change.append(keras.losses.sparse_categorical_crossentropy(y, probability))
             slope = (np.asarray(change[0], "f8") - np.asarray(change[1], "f8")) / 2e-2
@@ -180,14 +187,7 @@ def test_molchanov_squares_the_sum_over_what_makes_a_channel() -> None:
             for x, y in parts:
                 loss = []
                 for step in (1e-2, -1e-2):
-                    near = keras.models.clone_model(model)
-                    near.set_weights(model.get_weights())
-                    for member in group.members:
-                        if member.role == "makes":
-                            weight = named_weights(near)[member.weight]
-                            value = np.array(weight)
-                            member.lead(value)[member.channel == channel] *= 1 + step
-                            weight.assign(value)
+                    near = stepped(model, group, channel, "makes", step)
                     each = keras.losses.sparse_categorical_crossentropy(y, near(x, training=False))
                     loss.append(np.asarray(each, "f8").mean())
                 squares.append(((loss[0] - loss[1]) / 2e-2) ** 2)

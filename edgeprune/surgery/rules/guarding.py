@@ -13,7 +13,7 @@ from edgeprune.errors import EdgepruneError, ModelError
 from edgeprune.models.calls import Call
 from edgeprune.models.names import named_states, named_weights
 from edgeprune.models.references import one_line
-from edgeprune.surgery.flows import INSIDE, Flow, Part, Sent, Wall
+from edgeprune.surgery.flows import INSIDE, Flow, Part, Sent, Wall, misfit
 from edgeprune.surgery.rules.base import Rule
 
 _ROLES = ("makes", "reads", "follows")
@@ -68,13 +68,10 @@ def _fault(call: Call, sent: Any) -> str | None:
     for place, (flow, shape) in enumerate(zip(sent.outputs, call.out_shapes, strict=True)):
         if len(flow) != len(shape):
             return f"gives output {place} {len(flow)} axes; without the batch it has {len(shape)}"
-        for axis, (lanes, length) in enumerate(zip(flow, shape, strict=True)):
-            for ids in lanes:
-                if length is not None and len(ids) != length:
-                    return (
-                        f"has {len(ids)} channels on axis {axis} of output {place}, which is "
-                        f"{length} long"
-                    )
+        wrong = misfit(flow, shape)
+        if wrong is not None:
+            axis, count, length = wrong
+            return f"has {count} channels on axis {axis} of output {place}, which is {length} long"
     weights = {**named_weights(call.layer), **named_states(call.layer)}
     faults = (_wrong(part, weights) for part in sent.parts if isinstance(call.layer, keras.Layer))
     return next((fault for fault in faults if fault), None)
