@@ -328,7 +328,13 @@ def recover(
         Path | None,
         typer.Option("--plan", metavar="FILE", help="Hold its zeros; else all that are zero now."),
     ] = None,
-    method: Annotated[Recovery, typer.Option(help="What to do.")] = Recovery.finetune,
+    method: Annotated[
+        list[Recovery] | None, typer.Option(help="What to do; several are done in order.")
+    ] = None,
+    dense: Annotated[
+        Path | None,
+        typer.Option("--dense", metavar="MODEL", help="The model before pruning, where needed."),
+    ] = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
     patience: Patience = None,
@@ -339,33 +345,33 @@ def recover(
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
-    """Fine-tune with every zero held, or take batch-norm statistics anew.
+    """Set right what pruning broke, with every zero held: by training, or without.
 
     Example:  edgeprune recover zeroed.keras --data d.npz --plan plan.json -o recovered.keras
     """
     from edgeprune import verbs
 
-    settings: dict[str, Any] = {}
-    if method is Recovery.finetune:
-        settings = {"epochs": epochs or 3, "learning_rate": learning_rate or 1e-3}
-        settings |= gathered({"patience": patience, "batch_size": batch})
-        settings |= {"decay": decay.value} if decay else {}
     facts = verbs.recover_file(
         verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
         out,
-        method=method.value,
+        methods=tuple(step.value for step in method or [Recovery.finetune]),
+        dense=dense,
         plan=plan,
         progress=session.progress,
-        **settings,
+        **gathered(
+            {
+                "epochs": epochs,
+                "learning_rate": learning_rate,
+                "patience": patience,
+                "decay": decay.value if decay else None,
+                "batch": batch,
+            }
+        ),
     )
-    line = f"statistics of {_counted(facts.get('batch_norms', 0), 'batch norm')} taken anew"
-    if facts.get("batch_norms") == 0:
-        line = "nothing to do, this model has no batch norms; written as it was"
-    if "metric" in facts:
-        line = (
-            f"{facts['metric']} {facts['before']:.4f} → {facts['after']:.4f} on "
-            f"{facts['validation_examples']:,} examples set aside"
-        )
+    from edgeprune.cli.recoveries import recovered_line
+
+    steps = facts.get("steps", [facts])
+    line = "; ".join(recovered_line(step) for step in steps)
     session.result(facts, f"{out}: {line}", json=json)
 
 

@@ -106,6 +106,8 @@ class Decay(StrEnum):
 
 
 class Recovery(StrEnum):
+    """The names of :mod:`edgeprune.recoveries`; a list option takes no Literal."""
+
     finetune = "finetune"
     batchnorm = "batchnorm"
 

@@ -11,10 +11,12 @@ from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.original import tried
-from edgeprune.pipeline.rounds import Material, Rounds, Settings, Turn, idle_steps, rehearse
+from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
+from edgeprune.pipeline.rounds import Material, Rounds, Turn, rehearse
 from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
+from edgeprune.recoveries import which_train
 from edgeprune.surgery import StripReport, accounted
 
 _ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
@@ -114,7 +116,8 @@ def pruned(
         PlanError: the request cannot be met, nothing would go, the first round already lost more
             than ``max_drop``, or inexact channels without fine-tuning.
     """
-    if asked.get("inexact") and "finetune" not in recover:
+    check_steps(recover)
+    if asked.get("inexact") and not which_train(recover):
         raise PlanError(
             "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
             "into recover, or use plan and cut"

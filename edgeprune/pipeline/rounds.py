@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgeprune.datasets import Dataset
 from edgeprune.errors import PlanError
@@ -14,9 +14,9 @@ from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.gates import beyond
 from edgeprune.pipeline.goals import Goal
+from edgeprune.pipeline.recovering import RECOVERY_BATCH, Ground, Settings, recovered
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
-from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
@@ -28,33 +28,6 @@ from edgeprune.surgery import (
     trace,
     zero,
 )
-
-RECOVERY_BATCH = 256
-"""Examples per batch where only statistics are gathered."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a round recovers.
-
-    Attributes:
-        steps: names in order, ``"finetune"``, ``"batchnorm"``.
-        epochs, learning_rate, batch, patience, decay: of the fine-tuning.
-    """
-
-    steps: tuple[str, ...] = ("finetune",)
-    epochs: int = 3
-    learning_rate: float = 1e-3
-    batch: int = 128
-    patience: int | None = None
-    decay: Literal["none", "cosine"] = "none"
-
-
-def idle_steps(model: Any, steps: Sequence[str]) -> tuple[str, ...]:
-    """Of recovery steps that have nothing to do on ``model``, a line each."""
-    if "batchnorm" not in steps or batch_norms(model):
-        return ()
-    return ("recover: 'batchnorm' has nothing to do, this model has no batch norms",)
 
 
 @dataclass(frozen=True)
@@ -193,32 +166,26 @@ class Rounds:
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> Any:
-        """The recovery steps in their order; zeros stay. Without epochs the fine-tuning is left
+        """The recovery steps in their order; zeros stay. Without epochs those that train are left
         out, and the rest done."""
         settings, material = self.settings, self.material
-        epochs = settings.epochs if epochs is None else epochs
-        for step in settings.steps:
-            if step == "finetune" and epochs:
-                model, _ = fine_tune(
-                    model,
-                    material.train,
-                    material.validation,
-                    task=material.task,
-                    epochs=epochs,
-                    learning_rate=settings.learning_rate,
-                    batch_size=settings.batch,
-                    patience=settings.patience,
-                    decay=settings.decay,
-                    seed=derived_seed(material.seed, seed, step),
-                    plan=plan,
-                    # What is mixed without weights gives biases a gradient behind zeros too.
-                    trace=(lambda _: self.graph) if self.goal.inexact else None,
-                    checkpoint=checkpoint,
-                    progress=progress or self.progress,
-                )
-            elif step == "batchnorm":
-                model = reestimate_batchnorm(model, material.calibrate.batches(RECOVERY_BATCH))
-        return model
+        if epochs is not None:
+            settings = replace(settings, epochs=epochs)
+        ground = Ground(
+            settings,
+            material.calibrate,
+            material.train,
+            material.validation,
+            material.task,
+            dense=self.original,
+            seed=lambda step: derived_seed(material.seed, seed, step),
+            plan=plan,
+            # What is mixed without weights gives biases a gradient behind zeros too.
+            trace=(lambda _: self.graph) if self.goal.inexact else None,
+            checkpoint=checkpoint,
+            progress=progress or self.progress,
+        )
+        return recovered(model, ground)[0]
 
     def ended(self, turn: Turn) -> tuple[Any, StripReport]:
         """The small model that the last round's becomes, and what left it; an inexact cut is

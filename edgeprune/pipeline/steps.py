@@ -15,6 +15,7 @@ from typing import Any
 
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES, Recipe
+from edgeprune.recoveries import which_train
 from edgeprune.targets import Target
 from edgeprune.versions import installed
 from edgeprune.workspace import Stage, Workspace
@@ -207,7 +208,7 @@ class Table:
         return IMAGES if any(self.inputs.holds_images(role) for role in roles) else ()
 
     def _epochs(self, number: int) -> int:
-        return number if "finetune" in self.recipe.recover else 0
+        return number * len(which_train(self.recipe.recover))
 
     def _data(self, role: str) -> dict[str, Any]:
         """Identity of a role, with what decides the splits."""

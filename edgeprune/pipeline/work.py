@@ -22,7 +22,8 @@ from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.original import BATCH, tried
-from edgeprune.pipeline.rounds import Material, Rounds, Settings, idle_steps, rehearse
+from edgeprune.pipeline.recovering import Settings, idle_steps
+from edgeprune.pipeline.rounds import Material, Rounds, rehearse
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
@@ -132,7 +133,7 @@ class Work:
             self.progress.say(f"note: {line}")
         baseline = before["baseline"] if before else self.material.measure(self.inputs.model)
         baseline = math.nan if baseline is None else baseline
-        turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch / "finetune")
+        turn = rounds.turn(number, model, plan, checkpoint=step.stage.scratch)
         self._save(turn.model, folder)
         turn.plan.save(folder / "plan.json")
         turn.scores.save(folder / "scores.npz")
@@ -167,7 +168,7 @@ class Work:
         model = self.model_of("strip")
         tune = self.recipe.finetune
         rounds = self._loop()
-        store = step.stage.scratch / "finetune"
+        store = step.stage.scratch
         repaired: dict[str, Any] = {}
         if self.read("strip", "strip.json")["inexact"]:
             epochs = tune.last_epochs or tune.epochs

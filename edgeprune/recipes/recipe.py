@@ -27,6 +27,7 @@ from edgeprune.recipes.sections import (
     TaskSection,
     is_function,
 )
+from edgeprune.recoveries import which_train
 from edgeprune.schemas import check_schema
 
 ROLES = ("train", "calibrate", "evaluate")
@@ -64,7 +65,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _inexact_recovers(self) -> Self:
-        if self.prune.inexact and "finetune" not in self.recover:
+        if self.prune.inexact and not which_train(self.recover):
             raise PydanticCustomError(
                 "rule",
                 'has prune.inexact = true, which changes the outputs, and no "finetune" in '

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from pydantic_core import PydanticCustomError
 
 from edgeprune.documents import Names, OneOrMore, Strict
+from edgeprune.recoveries import Recovery
 
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
 Score = Literal[
@@ -18,7 +19,6 @@ Score = Literal[
 ]  # fmt: skip
 OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale"})
 """Scores of whole channels: they say nothing of single weights."""
-Step = Literal["finetune", "batchnorm"]
 Pattern = Literal["none", "1x4"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -342,4 +342,4 @@ Targets = Annotated[tuple[TargetSection, ...], Field(strict=False), AfterValidat
 Classes = Annotated[
     Names, Field(min_length=2), AfterValidator(_each_once), AfterValidator(_one_line)
 ]
-Steps = Annotated[tuple[Step, ...], Field(strict=False)]
+Steps = Annotated[tuple[Recovery, ...], Field(strict=False)]

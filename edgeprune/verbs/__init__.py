@@ -8,11 +8,11 @@ from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, sche
 from edgeprune.verbs.method import (
     plan_file,
     prune_file,
-    recover_file,
     score_file,
     strip_file,
     zero_file,
 )
+from edgeprune.verbs.recovering import recover_file
 from edgeprune.verbs.sources import Source
 
 __all__ = [

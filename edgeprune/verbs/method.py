@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgeprune.errors import (
 )
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.counting import counts
 from edgeprune.verbs.sources import MODELS, Facts, Source, placed
 
 
@@ -125,7 +126,7 @@ def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     source.fits(model, found, plan)
     zeroed = zero(model, found)
     save_model(zeroed, out)
-    return {"file": str(out), **_counts(model, zeroed), "optimizer": dropped(model)}
+    return {"file": str(out), **counts(model, zeroed), "optimizer": dropped(model)}
 
 
 def strip_file(
@@ -150,7 +151,7 @@ def strip_file(
     save_model(small, out)
     return {
         "file": str(out),
-        **_counts(model, small),
+        **counts(model, small),
         **report.facts(),
         "report": list(report.lines()),
         "optimizer": dropped(model),
@@ -197,74 +198,9 @@ def prune_file(
         found.plan.save(plan_out)
     return {
         "file": str(out),
-        **_counts(model, found.model),
+        **counts(model, found.model),
         "plan": _planned(found.plan),
         **found.facts(),
-    }
-
-
-def recover_file(
-    source: Source,
-    out: Path,
-    *,
-    method: str = "finetune",
-    plan: Path | None = None,
-    validation: float = 0.1,
-    progress: Progress = SILENT,
-    **settings: Any,
-) -> Facts:
-    """Fine-tune with the zeros held, or take batch-norm statistics anew; writes ``out``, of a
-    model without batch norms an equal copy.
-
-    ``settings`` are the keywords of :func:`edgeprune.recovery.fine_tune`.
-    """
-    source.gives(out, *MODELS)
-    from edgeprune.plans import Plan
-
-    held = Plan.load(plan) if plan is not None else None
-    source.found()
-    from edgeprune.models import save_model
-    from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
-
-    model = source.opened()
-    if plan is not None:
-        source.fits(model, held, plan)
-    data = source.fed("train", model)
-    if method == "batchnorm":
-        recovered = reestimate_batchnorm(model, data.batches(128))
-        save_model(recovered, out)
-        norms = len(batch_norms(model))
-        counts = _counts(model, recovered)
-        return {"file": str(out), "method": method, "batch_norms": norms, **counts}
-    if method != "finetune":
-        raise InputError(f"--method {method}: known are finetune, batchnorm")
-    from edgeprune.feeding import split
-    from edgeprune.surgery import trace
-
-    task = source.task(model)
-    train, part = split(data, validation, source.seed)
-    before = task.evaluate(task.model_predict(model), part.batches(256))
-    recovered, _ = fine_tune(
-        model,
-        train,
-        part,
-        task=task,
-        plan=held,
-        trace=trace,
-        seed=source.seed,
-        progress=progress,
-        **settings,
-    )
-    after = task.evaluate(task.model_predict(recovered), part.batches(256))
-    save_model(recovered, out)
-    return {
-        "file": str(out),
-        "method": method,
-        "metric": task.metric_name,
-        "before": before,
-        "after": after,
-        "validation_examples": part.examples,
-        **_counts(model, recovered),
     }
 
 
@@ -289,21 +225,4 @@ def _planned(plan: Any) -> Facts:
         "masked_sparsity": 1 - kept / total if total else 0.0,
         "channels": {cut.group: int(cut.drop.size) for cut in plan.cuts},
         "why": dict(plan.why),
-    }
-
-
-def _counts(before: Any, after: Any) -> Facts:
-    from edgeprune import models
-
-    def of(model: Any) -> Mapping[str, int]:
-        return {
-            "parameters": models.parameters(model),
-            "nonzero": models.nonzero(model),
-            "macs": models.macs(model),
-        }
-
-    return {
-        "model_before": of(before),
-        "model_after": of(after),
-        "sparsity": models.sparsity(after, before),
     }

@@ -127,6 +127,41 @@ def test_batch_norm_alone(program: Program, folder: Path, zeroed: Path) -> None:
     assert (folder / "bn.keras").exists()
 
 
+def test_several_steps_of_recovery_are_done_in_order(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    asked = ("recover", zeroed, "--data", "d.npz", "--epochs", 1, "-o", "both.keras")
+    both = ("--method", "batchnorm", "--method", "finetune")
+    facts = program.facts(folder, *asked, *both)
+    assert [step["method"] for step in facts["steps"]] == ["batchnorm", "finetune"]
+    assert facts["steps"][0]["batch_norms"] == 1 and facts["steps"][1]["validation_examples"] == 40
+    code, out, err = program(folder, *asked, *both[2:], *both[:2], "-q")
+    assert code == 0 and out.startswith("both.keras: accuracy "), err
+    assert out.endswith("; statistics of 1 batch norm taken anew\n")
+
+
+def test_data_without_labels_is_enough_where_no_step_reads_them(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    import numpy as np
+
+    with np.load(folder / "d.npz") as file:
+        np.savez(folder / "x.npz", x=file["x"])
+    asked = ("recover", zeroed, "--data", "x.npz", "-o", "unlabelled.keras", "--method")
+    assert program(folder, *asked, "batchnorm")[0] == 0
+    code, _, err = program(folder, *asked, "finetune")
+    assert code == 2 and "x.npz: holds no array for the targets" in err, err
+
+
+def test_the_dense_model_is_asked_for_only_where_a_step_reads_it(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    asked = ("recover", zeroed, "--data", "d.npz", "--method", "batchnorm", "-o", "no.keras")
+    code, _, err = program(folder, *asked, "--dense", "model.keras")
+    assert code == 2 and "--dense model.keras: no step asked for reads it (batchnorm)" in err, err
+    assert err.count("\n") == 1 and not (folder / "no.keras").exists()
+
+
 def test_batch_norm_on_a_model_without_any_says_that_there_is_nothing_to_do(
     program: Program, folder: Path
 ) -> None:

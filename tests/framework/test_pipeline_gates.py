@@ -18,7 +18,8 @@ from edgeprune.files import canonical_json
 from edgeprune.models import named_weights
 from edgeprune.pipeline import dry_run, run
 from edgeprune.pipeline.gates import beyond, finite, judge
-from edgeprune.pipeline.rounds import Goal, Material, Rounds, Settings
+from edgeprune.pipeline.recovering import Settings
+from edgeprune.pipeline.rounds import Goal, Material, Rounds
 from edgeprune.plans import Plan
 from edgeprune.recipes import Gates
 from edgeprune.results import Row

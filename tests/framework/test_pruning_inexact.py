@@ -148,7 +148,8 @@ def test_zeros_stay_while_the_rounds_train(folder: Path, model: Any) -> None:
     """Behind a mean over channels the biases of what is to leave have a gradient: they are held."""
     from edgeprune.feeding import as_dataset
     from edgeprune.models import make_task
-    from edgeprune.pipeline.rounds import Material, Rounds, Settings
+    from edgeprune.pipeline.recovering import Settings
+    from edgeprune.pipeline.rounds import Material, Rounds
 
     data = _data(folder)
     few = as_dataset((data["x"][:256], data["y"][:256]), model)

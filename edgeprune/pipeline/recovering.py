@@ -1,0 +1,152 @@
+"""The steps of recovery, one function a step: the same in rounds, after strip, and by themselves.
+
+A new step is a name in :mod:`edgeprune.recoveries` and a function in :data:`STEPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeprune.datasets import Dataset
+from edgeprune.errors import InputError
+from edgeprune.files import nearest
+from edgeprune.graphs import Graph
+from edgeprune.models import Task
+from edgeprune.plans import Plan
+from edgeprune.progress import SILENT, Progress
+from edgeprune.recoveries import NEEDS
+from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
+
+RECOVERY_BATCH = 256
+"""Examples per batch where nothing is trained."""
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model recovers.
+
+    Attributes:
+        steps: names of :mod:`edgeprune.recoveries`, in order.
+        epochs, learning_rate, batch, patience, decay: of the steps that train.
+    """
+
+    steps: tuple[str, ...] = ("finetune",)
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    batch: int = 128
+    patience: int | None = None
+    decay: Literal["none", "cosine"] = "none"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the steps of one recovery work with.
+
+    Attributes:
+        settings: which steps, and how they train.
+        calibrate: inputs for the steps that do not train; labels are not read.
+        train, validation, task: for those that train.
+        dense: the model before pruning, for the steps that need it.
+        seed: of a step by its name.
+        plan: whose zeros are held, beside those that are there.
+        trace: how a plan's cuts are held; see :func:`edgeprune.recovery.hold`.
+        checkpoint: folder for the states of the steps that train.
+        progress: where the work is shown.
+    """
+
+    settings: Settings
+    calibrate: Dataset
+    train: Dataset | None = None
+    validation: Dataset | None = None
+    task: Task | None = None
+    dense: Any = None
+    seed: Callable[[str], int] = lambda step: 0
+    plan: Plan | None = None
+    trace: Callable[[Any], Graph] | None = None
+    checkpoint: Path | None = None
+    progress: Progress = SILENT
+
+    def place(self, number: int, step: str) -> Path | None:
+        """Where step ``number`` (from 1) of the recovery keeps its state."""
+        return None if self.checkpoint is None else self.checkpoint / f"{number}-{step}"
+
+
+def recovered(model: Any, ground: Ground) -> tuple[Any, list[Facts]]:
+    """The steps in their order; zeros stay. Those that train are left out where there are no
+    epochs.
+
+    Returns:
+        The new model, and what each step that was done says of it; JSON values.
+    """
+    told = []
+    for number, step in enumerate(ground.settings.steps, 1):
+        if NEEDS[step].trains and not ground.settings.epochs:
+            continue
+        model, facts = STEPS[step](model, ground, number)
+        told.append({"method": step, **facts})
+    return model, told
+
+
+def check_steps(steps: Iterable[str]) -> None:
+    """Refuse a name that is no step.
+
+    Raises:
+        InputError: one is none; with the nearest that is.
+    """
+    for step in steps:
+        if step not in NEEDS:
+            near = nearest(str(step), tuple(NEEDS))
+            hint = f"did you mean {near!r}?" if near else f"known: {', '.join(NEEDS)}"
+            raise InputError(f"no recovery step {step!r}; {hint}")
+
+
+def idle_steps(model: Any, steps: Sequence[str]) -> tuple[str, ...]:
+    """Of recovery steps that have nothing to do on ``model``, a line each."""
+    if "batchnorm" not in steps or batch_norms(model):
+        return ()
+    return ("recover: 'batchnorm' has nothing to do, this model has no batch norms",)
+
+
+def _finetune(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
+    settings = ground.settings
+    assert ground.train is not None and ground.task is not None
+    new, history = fine_tune(
+        model,
+        ground.train,
+        ground.validation,
+        task=ground.task,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch,
+        patience=settings.patience,
+        decay=settings.decay,
+        seed=ground.seed("finetune"),
+        plan=ground.plan,
+        trace=ground.trace,
+        checkpoint=ground.place(number, "finetune"),
+        progress=ground.progress,
+    )
+    return new, {
+        "metric": history.metric,
+        "before": history.epochs[0].metric,
+        "after": history.best_metric,
+        "validation_examples": ground.validation.examples if ground.validation else 0,
+    }
+
+
+def _batchnorm(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
+    batches = ground.calibrate.batches(RECOVERY_BATCH)
+    new = reestimate_batchnorm(model, batches, progress=ground.progress)
+    return new, {"batch_norms": len(batch_norms(model))}
+
+
+STEPS: Mapping[str, Callable[[Any, Ground, int], tuple[Any, Facts]]] = {
+    "finetune": _finetune,
+    "batchnorm": _batchnorm,
+}
+"""By the names of :data:`edgeprune.recoveries.NEEDS`: model, ground and the step's place (from 1)
+to a new model and facts."""

@@ -1,0 +1,38 @@
+"""The steps of recovery by name, and what each asks for. What a step does is in
+:mod:`edgeprune.pipeline.recovering`, under the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Recovery = Literal["finetune", "batchnorm"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a step asks for.
+
+    Attributes:
+        labels: data with labels, a loss and a metric.
+        dense: the model as it was before pruning.
+        trains: epochs, and a split of the data to judge by; so it can also set right what an
+            inexact cut changes.
+    """
+
+    labels: bool = False
+    dense: bool = False
+    trains: bool = False
+
+
+NEEDS: Mapping[str, Needs] = {
+    "finetune": Needs(labels=True, trains=True),
+    "batchnorm": Needs(),
+}
+"""By the names of :data:`Recovery`."""
+
+
+def which_train(steps: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``steps`` that train, in order."""
+    return tuple(step for step in steps if NEEDS[step].trains)

@@ -1,0 +1,97 @@
+"""The verb ``recover`` on files: the steps of recovery, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import InputError
+from edgeprune.progress import SILENT, Progress
+from edgeprune.recoveries import NEEDS
+from edgeprune.verbs.counting import counts
+from edgeprune.verbs.sources import MODELS, Facts, Source
+
+
+def recover_file(
+    source: Source,
+    out: Path,
+    *,
+    methods: Sequence[str] = ("finetune",),
+    dense: Path | None = None,
+    plan: Path | None = None,
+    validation: float = 0.1,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Facts:
+    """Do the steps of recovery in order, the zeros held; writes ``out``.
+
+    Args:
+        source: model and data; labels are needed where a step needs them.
+        out: of the new model.
+        methods: names of :mod:`edgeprune.recoveries`.
+        dense: the model before pruning, for the steps that need it.
+        plan: whose zeros are held too.
+        validation: share of the data that those that train are judged by.
+        progress: where the work is shown.
+        settings: of :class:`edgeprune.pipeline.recovering.Settings`.
+
+    Returns:
+        Of one step its facts; of several, the facts of each under ``steps``.
+
+    Raises:
+        InputError: a step that is none, or one that needs ``dense`` and has none.
+    """
+    source.gives(out, *MODELS)
+    _check(methods, dense, out)
+    from edgeprune.plans import Plan
+
+    held = Plan.load(plan) if plan is not None else None
+    source.found()
+    teacher = Source(dense, trust=source.trust, threads=source.threads) if dense else None
+    if teacher is not None:
+        teacher.found()
+    from edgeprune.feeding import split
+    from edgeprune.models import save_model
+    from edgeprune.pipeline.recovering import Ground, Settings, recovered
+    from edgeprune.surgery import trace
+
+    model = source.opened()
+    if plan is not None:
+        source.fits(model, held, plan)
+    labels = any(NEEDS[method].labels for method in methods)
+    data = source.fed("train" if labels else "inputs", model)
+    ground = Ground(
+        Settings(tuple(methods), **settings),
+        data,
+        dense=teacher.opened() if teacher is not None else None,
+        seed=lambda step: source.seed,
+        plan=held,
+        trace=trace,
+        progress=progress,
+    )
+    if any(NEEDS[method].trains for method in methods):
+        train, part = split(data, validation, source.seed)
+        task = source.task(model)
+        ground = replace(ground, train=train, validation=part, task=task)
+    new, told = recovered(model, ground)
+    save_model(new, out)
+    facts = told[0] if len(methods) == 1 else {"steps": told}
+    return {"file": str(out), **facts, **counts(model, new)}
+
+
+def _check(methods: Sequence[str], dense: Path | None, out: Path) -> None:
+    for method in methods:
+        if method not in NEEDS:
+            raise InputError(f"--method {method}: known are {', '.join(NEEDS)}")
+        if NEEDS[method].dense and dense is None:
+            raise InputError(
+                f"--method {method} needs the model as it was before pruning: add --dense MODEL"
+            )
+    if dense is not None and not any(NEEDS[method].dense for method in methods):
+        raise InputError(
+            f"--dense {dense}: no step asked for reads it ({', '.join(methods)}); leave it out"
+        )
+    if dense is not None and Path(dense).expanduser().resolve() == out.resolve():
+        raise InputError(f"{out}: is what this reads; name the result otherwise")
