@@ -15,7 +15,7 @@ from edgeprune.artifacts import Artifact
 from edgeprune.errors import ModelError, PlanError
 from edgeprune.graphs import Graph
 from edgeprune.measurements import Measurement, Verification
-from edgeprune.plans import Pattern, Plan
+from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.results import Result
 from edgeprune.scores import Scores
@@ -115,7 +115,7 @@ def plan(
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
-    pattern: Pattern = "none",
+    pattern: str = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
     multiple: int = 1,
@@ -218,7 +218,7 @@ def prune(
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
-    pattern: Pattern = "none",
+    pattern: str = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
     multiple: int = 1,

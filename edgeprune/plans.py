@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,8 @@ from edgeprune.costs import Cost
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
 from edgeprune.graphs import Graph, Group
+from edgeprune.patterns import Pattern
 from edgeprune.schemas import check_schema
-
-Pattern = Literal["none", "1x4"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +52,12 @@ class Mask:
     Attributes:
         weight: name of the weight.
         keep: bool in the weight's shape; False goes.
-        pattern: ``"none"`` (single weights) or ``"1x4"`` (four neighbours along axis 0).
+        pattern: name of a pattern (:mod:`edgeprune.patterns`), ``"none"`` for single weights.
     """
 
     weight: str
     keep: npt.NDArray[np.bool_]
-    pattern: Pattern = "none"
+    pattern: str = "none"
 
     def __repr__(self) -> str:
         gone = self.keep.size - int(self.keep.sum())
@@ -310,8 +309,10 @@ def _mask(weight: str, facts: Any, bits: Mapping[str, npt.NDArray[Any]]) -> Mask
     shape, pattern = facts["shape"], facts["pattern"]
     if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
         raise ValueError(f"mask {weight!r}: its shape is no list of sizes")
-    if pattern not in get_args(Pattern):
-        raise ValueError(f"mask {weight!r}: no pattern {pattern!r}")
+    try:
+        Pattern.parse(pattern)
+    except PlanError as error:
+        raise ValueError(f"mask {weight!r}: {error}") from None
     count = math.prod(shape)
     packed = bits[weight]
     if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):

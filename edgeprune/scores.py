@@ -17,7 +17,8 @@ from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, writing
 from edgeprune.schemas import check_schema
 
-Kind = Literal["dense", "convolution", "depthwise", "recurrent", "embedding"]
+Kind = Literal["dense", "convolution", "transposed", "depthwise", "recurrent", "embedding"]
+"""Of a kernel; ``"transposed"`` convolutions have their outputs before their inputs."""
 FloatArray = npt.NDArray[np.float32]
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 """What reading a header or an array raises that is not as we write it."""

@@ -74,7 +74,7 @@ def drained_lines(groups: Iterable[tuple[str, int, int]]) -> Iterable[str]:
 
 
 def reached_lines(
-    asked: Mapping[str, float], reached: Mapping[str, Any], shortfall: str | None
+    asked: Mapping[str, Any], reached: Mapping[str, Any], shortfall: str | None
 ) -> Iterable[str]:
     """Asked against reached: always of channels, of connections where they are others."""
     if "channels" in asked:
@@ -83,8 +83,17 @@ def reached_lines(
             f"channels: {asked['channels']:.2%} asked, {reached['channels']:.2%} go "
             f"({reached['dropped']:,} of the {reached['free']:,} that may){why}"
         )
+    if "pattern" in asked:
+        yield f"connections: pattern {asked['pattern']} asked, {reached['sparsity']:.2%} go"
     if "sparsity" in asked and abs(asked["sparsity"] - reached["sparsity"]) > NEAR:
         yield f"connections: {asked['sparsity']:.2%} asked, {reached['sparsity']:.2%} go"
+
+
+def pattern_lines(why: Mapping[str, Any]) -> Iterable[str]:
+    """What becomes of the kernels that a plan's pattern is not for."""
+    if others := why.get("unpatterned"):
+        fate = "stay whole" if "pattern" in why["asked"] else "go by single weights"
+        yield f"pattern {why['pattern']} is not for these, they {fate}: {listed(others, SHOWN)}"
 
 
 def inexact_lines(groups: Mapping[str, str]) -> Iterable[str]:

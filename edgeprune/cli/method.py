@@ -30,7 +30,6 @@ from edgeprune.cli.options import (
     Normalization,
     Out,
     Patience,
-    Pattern,
     PatternOption,
     Rate,
     Recovery,
@@ -126,7 +125,7 @@ def plan(
     sparsity: Share = None,
     threshold: Threshold = None,
     channels: Channels = None,
-    pattern: PatternOption = Pattern.none,
+    pattern: PatternOption = "none",
     scope: ScopeOption = Scope.whole,
     exclude: Exclude = None,
     multiple: Multiple = None,
@@ -150,14 +149,14 @@ def plan(
         sparsity=sparsity,
         threshold=threshold,
         channels=channels,
-        pattern=pattern.value,
+        pattern=pattern,
         scope=scope.value,
         exclude=tuple(exclude or ()),
         targets=tuple(target or ()),
         inexact=inexact,
         **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
     )
-    from edgeprune.cli.accounts import drained_lines, inexact_lines, reached_lines
+    from edgeprune.cli.accounts import drained_lines, inexact_lines, pattern_lines, reached_lines
     from edgeprune.cli.tables import widths_table
 
     why = facts["why"]
@@ -166,6 +165,7 @@ def plan(
     if facts["channels"]:
         kept = ((name, each["kept"], each["size"]) for name, each in why["widths"].items())
         parts += drained_lines(kept)
+    parts += pattern_lines(why)
     parts += reached_lines(why["asked"], why["reached"], facts.get("shortfall"))
     session.result(facts, [*parts, f"{out}: {_planned(facts)}"], json=json)
 
@@ -204,7 +204,7 @@ def prune(
         list[Method] | None,
         typer.Option(help="How connections are scored; of several, a rehearsal chooses."),
     ] = None,
-    pattern: PatternOption = Pattern.none,
+    pattern: PatternOption = "none",
     scope: ScopeOption = Scope.whole,
     exclude: Exclude = None,
     multiple: Multiple = None,
@@ -260,7 +260,7 @@ def prune(
         threshold=threshold,
         channels=channels,
         method=_chosen(method),
-        pattern=pattern.value,
+        pattern=pattern,
         scope=scope.value,
         exclude=tuple(exclude or ()),
         rounds=rounds,

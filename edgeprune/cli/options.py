@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from edgeprune.cli.ranges import POSITIVE, SHARE, SOME_OR_ALL, option, whole
+from edgeprune.errors import PlanError
+from edgeprune.patterns import Pattern
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or module:function.")
@@ -84,11 +86,6 @@ class Normalization(StrEnum):
     l2 = "l2"
 
 
-class Pattern(StrEnum):
-    none = "none"
-    blocks = "1x4"
-
-
 class Scope(StrEnum):
     whole = "global"
     layer = "layer"
@@ -110,6 +107,13 @@ class Recovery(StrEnum):
 
     finetune = "finetune"
     batchnorm = "batchnorm"
+
+
+def _pattern(text: str) -> str:
+    try:
+        return Pattern.parse(text).name
+    except PlanError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Share = Annotated[float | None, option(takes=SHARE, help="Share of weights to zero.")]
@@ -136,7 +140,15 @@ Inexact = Annotated[
     typer.Option("--inexact", help="Cut what is mixed without weights too: outputs change."),
 ]
 PatternOption = Annotated[
-    Pattern, typer.Option(help="1x4: blocks along a Dense input, fast in TFLite.")
+    str,
+    typer.Option(
+        "--pattern",
+        metavar="NAME",
+        parser=_pattern,
+        help="1x4 or 1x16: blocks along a Dense input, fast in TFLite; 2x1: two outputs of 1x1 "
+        "convolutions; 2:4: of every four inputs two stay, asked for alone (2:4:output: of four "
+        "outputs).",
+    ),
 ]
 ScopeOption = Annotated[Scope, typer.Option(help="Compare all weights together, or each layer's.")]
 MethodOption = Annotated[Method, typer.Option(help="How connections are scored.")]

@@ -151,7 +151,7 @@ def _kind(layer: Any, variable: Any) -> Kind | None:
     if kind.startswith("DepthwiseConv"):
         return "depthwise"
     if "Conv" in kind:
-        return "convolution"
+        return "transposed" if kind.endswith("Transpose") else "convolution"
     if kind.endswith("Cell"):
         return "recurrent"
     return "dense"

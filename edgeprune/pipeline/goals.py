@@ -10,8 +10,9 @@ import numpy as np
 
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
+from edgeprune.patterns import Pattern
 from edgeprune.planning import Constraints, check_something, make_plan, ramp
-from edgeprune.plans import Pattern, Plan
+from edgeprune.plans import Plan
 from edgeprune.recipes import Prune
 from edgeprune.scores import Scores
 
@@ -39,7 +40,7 @@ class Goal:
     sparsity: float | None = None
     threshold: float | None = None
     channels: float | None = None
-    pattern: Pattern = "none"
+    pattern: str = "none"
     scope: Literal["global", "layer"] = "global"
     exclude: tuple[str, ...] = ()
     constraints: Constraints = field(default_factory=Constraints)
@@ -67,12 +68,18 @@ class Goal:
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
         return cls(**values, constraints=constraints)
 
-    def steps(self) -> list[dict[str, float]]:
+    def steps(self) -> list[dict[str, Any]]:
         """What each round asks of planning: the target's share by the schedule, the last one the
-        target itself. A threshold is no share and asks the same of every round."""
+        target itself. A threshold is no share and asks the same of every round; an N:M comes down
+        from M:M (Kao et al., "Training Recipe for N:M Structured Sparsity with Decaying Pruning
+        Mask", 2022)."""
         if self.threshold is not None:
             return [{"threshold": self.threshold}] * self.rounds
-        asked: list[dict[str, float]] = [{} for _ in range(self.rounds)]
+        pattern = Pattern.parse(self.pattern)
+        if pattern.share is not None:
+            shares = ramp(self.schedule, pattern.share, self.rounds)
+            return [{"pattern": pattern.keeping(share).name} for share in shares]
+        asked: list[dict[str, Any]] = [{} for _ in range(self.rounds)]
         for key in ("sparsity", "channels"):
             target = getattr(self, key)
             if target is not None:
@@ -99,12 +106,11 @@ class Goal:
     def _planned(
         self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None
     ) -> Plan:
-        asked: Mapping[str, Any] = self.steps()[number - 1]
+        asked: Mapping[str, Any] = {"pattern": self.pattern} | self.steps()[number - 1]
         return make_plan(
             scores,
             graph,
             **asked,
-            pattern=self.pattern,
             scope=self.scope,
             exclude=self.exclude,
             constraints=self.constraints,

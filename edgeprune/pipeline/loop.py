@@ -74,7 +74,8 @@ class Pruned:
                 "before": self.before,
                 "after": self.turn.metric,
             },
-            "asked": {name: value for name in _ASKED if (value := getattr(goal, name)) is not None},
+            "asked": {name: value for name in _ASKED if (value := getattr(goal, name)) is not None}
+            or {"pattern": goal.pattern},
             "reached": self.plan.why["reached"],
             "shortfall": short,
             "cut": cut,

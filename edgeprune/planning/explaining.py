@@ -10,6 +10,7 @@ import numpy as np
 from edgeprune.errors import PlanError
 from edgeprune.files import listed
 from edgeprune.graphs import Graph, Group
+from edgeprune.patterns import Pattern
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import is_excluded
 from edgeprune.planning.evening import in_runs
@@ -58,6 +59,16 @@ def _nothing(why: Mapping[str, Any], scores: Scores, graph: Graph | None) -> tup
             )
         free = sum(group.size for group in groups)
         return f"{_said(asked)} of {free} channels rounds to none", "ask for more"
+    if "pattern" in asked:
+        fits = [name for name, axis in _axes(asked["pattern"], scores).items() if axis is not None]
+        if not fits:
+            return (
+                f"pattern {asked['pattern']} is for kernels that sum over an input axis, and of "
+                f"these there are none ({listed(list(scores.weights), SHOWN)})",
+                "ask for a sparsity",
+            )
+        if not why["exclude"]:
+            return f"no kernel has more than {asked['pattern']} along its axis", "ask for more"
     if "threshold" in asked:
         lowest = _lowest(scores, why["exclude"], graph)
         if lowest is not None and lowest >= asked["threshold"]:
@@ -118,8 +129,20 @@ def staying(graph: Graph, plan: Plan) -> dict[str, str]:
     return found
 
 
-def _said(asked: Mapping[str, float]) -> str:
-    return " and ".join(f"{name} = {value:g}" for name, value in asked.items())
+def _said(asked: Mapping[str, Any]) -> str:
+    return " and ".join(
+        f"{name} = {value}" if isinstance(value, str) else f"{name} = {value:g}"
+        for name, value in asked.items()
+    )
+
+
+def _axes(pattern: str, scores: Scores) -> dict[str, int | None]:
+    """By kernel, the axis along which the pattern goes."""
+    found = Pattern.parse(pattern)
+    return {
+        name: found.along(scores.kinds.get(name), value.shape)
+        for name, value in scores.weights.items()
+    }
 
 
 def _constraints(why: Mapping[str, Any]) -> Constraints:

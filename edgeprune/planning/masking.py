@@ -1,23 +1,23 @@
-"""Which connections go. A *unit* goes as a whole: one weight, or a block of four.
+"""Which connections go. A *unit* goes as a whole: one weight, or a block of neighbours.
 
 A unit's score is the mean over those of its weights that are still there. The mean, not the sum: a
 short last block must not go first because it is short, and with a fixed count of weights to remove
 the greedy choice by score per weight is the one that keeps the most score.
+
+Of an N:M, every M neighbours keep their N best: there nothing is compared across groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
-
-BLOCK = 4
-"""Weights of a 1x4 block, along axis 0 of a Dense kernel (its input axis)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,15 @@ class Units:
 
     Attributes:
         shape: of the weight.
-        block: 1, or :data:`BLOCK`.
+        block: how many neighbours make a unit.
+        axis: along which axis they lie.
         score: per unit, mean over its weights that are still there; 0 where none is.
         size: per unit, how many of its weights are still there.
     """
 
     shape: tuple[int, ...]
     block: int
+    axis: int
     score: Floats
     size: npt.NDArray[np.int64]
 
@@ -40,24 +42,49 @@ class Units:
         """``gone`` per unit as bools in the weight's shape."""
         if self.block == 1:
             return gone.reshape(self.shape)
-        rows = -(-self.shape[0] // self.block)
-        whole = np.repeat(gone.reshape(rows, *self.shape[1:]), self.block, axis=0)
-        return whole[: self.shape[0]]
+        length = self.shape[self.axis]
+        rest = (*self.shape[: self.axis], *self.shape[self.axis + 1 :])
+        whole = np.repeat(gone.reshape(-(-length // self.block), *rest), self.block, axis=0)
+        return np.moveaxis(whole[:length], 0, self.axis)
 
 
-def units_of(score: Floats, alive: Bools, block: int) -> Units:
-    """Cut one weight's scores into units; ``alive`` is False where an earlier zero stands."""
+def units_of(score: Floats, alive: Bools, block: int, axis: int = 0) -> Units:
+    """Cut one weight's scores into units of ``block`` neighbours along ``axis``, a shorter last
+    one among them; ``alive`` is False where an earlier zero stands."""
     if block == 1:
         flat = alive.ravel()
-        return Units(score.shape, 1, np.where(flat, score.ravel(), 0), flat.astype(np.int64))
-    short = -score.shape[0] % block
-    padding = [(0, short)] + [(0, 0)] * (score.ndim - 1)
-    values = np.pad(np.where(alive, score, 0).astype(np.float64), padding)
-    there = np.pad(alive, padding)
-    rows = values.shape[0] // block
-    totals = values.reshape(rows, block, *score.shape[1:]).sum(axis=1).ravel()
-    sizes = there.reshape(rows, block, *score.shape[1:]).sum(axis=1).ravel().astype(np.int64)
-    return Units(score.shape, block, totals / np.maximum(sizes, 1), sizes)
+        return Units(score.shape, 1, 0, np.where(flat, score.ravel(), 0), flat.astype(np.int64))
+    values = _in_groups(np.where(alive, score, 0).astype(np.float64), block, axis, 0)
+    sizes = _in_groups(alive, block, axis, False).sum(axis=1).ravel().astype(np.int64)
+    totals = values.sum(axis=1).ravel()
+    return Units(score.shape, block, axis, totals / np.maximum(sizes, 1), sizes)
+
+
+def beyond_quota(score: Floats, alive: Bools, quota: int, size: int, axis: int) -> Bools:
+    """What goes so that at most ``quota`` of every ``size`` neighbours along ``axis`` stay, the
+    best of them; a shorter last group keeps as many.
+
+    Earlier zeros (``alive`` is False) count as gone. Of equal scores the first in order goes.
+
+    Returns:
+        In the weight's shape, without the earlier zeros.
+    """
+    length = score.shape[axis]
+    there = _in_groups(alive, size, axis, False)
+    values = np.where(there, _in_groups(score.astype(np.float64), size, axis, 0), -np.inf)
+    # By place from the worst: what is not there comes first, then the lowest scores.
+    place = np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1, kind="stable")
+    gone = there & (place < size - quota)
+    flat = gone.reshape(-1, *gone.shape[2:])[:length]
+    return np.moveaxis(flat, 0, axis)
+
+
+def _in_groups(value: npt.NDArray[Any], size: int, axis: int, filler: Any) -> npt.NDArray[Any]:
+    """As (groups, members, the other axes); a last group is filled up."""
+    led = np.moveaxis(value, axis, 0)
+    padding = [(0, -led.shape[0] % size)] + [(0, 0)] * (led.ndim - 1)
+    padded = np.pad(led, padding, constant_values=filler)
+    return padded.reshape(-1, size, *led.shape[1:])
 
 
 def lowest(score: Floats, size: npt.NDArray[np.int64], count: int) -> Bools:

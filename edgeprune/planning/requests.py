@@ -13,24 +13,27 @@ import numpy.typing as npt
 from edgeprune.errors import PlanError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
+from edgeprune.patterns import Pattern
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import Cuts, choose_channels
 from edgeprune.planning.excluding import excluded
 from edgeprune.planning.masking import (
-    BLOCK,
     Choice,
     Units,
+    beyond_quota,
     choose_apart,
     choose_below,
     choose_together,
     units_of,
 )
-from edgeprune.plans import Cut, Mask, Pattern, Plan
+from edgeprune.plans import Cut, Mask, Plan
 from edgeprune.scores import Scores
 
 Scope = Literal["global", "layer"]
 Bools = npt.NDArray[np.bool_]
 UNCONSTRAINED = Constraints()
+ASKED = ("sparsity", "threshold", "channels")
+"""How much may be asked for; an N:M pattern says it itself."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,16 @@ class _Request:
     def check(self) -> None:
         asked = (self.sparsity, self.threshold, self.channels)
         count = sum(value is not None for value in asked)
+        self.constraints.check(self.channels)
+        _known("scope", self.scope, get_args(Scope))
+        if self.pattern.quota is not None:
+            self._check_quota(count)
+            return
         hybrid = self.threshold is None and count == 2
         if count != 1 and not hybrid:
             raise PlanError(
-                "give exactly one of sparsity, threshold, channels "
-                "(or channels and sparsity together for a hybrid)"
+                "give exactly one of sparsity, threshold, channels (or channels and sparsity "
+                "together for a hybrid), or a pattern N:M alone"
             )
         for name, share in (("sparsity", self.sparsity), ("channels", self.channels)):
             if share is not None and not 0 <= share < 1:
@@ -58,9 +66,16 @@ class _Request:
             math.isfinite(self.threshold) and self.threshold > 0
         ):
             raise PlanError(f"threshold = {self.threshold}: a finite number above 0 is needed")
-        _known("pattern", self.pattern, get_args(Pattern))
-        _known("scope", self.scope, get_args(Scope))
-        self.constraints.check(self.channels)
+
+    def _check_quota(self, count: int) -> None:
+        if count:
+            given = [name for name in ASKED if getattr(self, name) is not None]
+            raise PlanError(
+                f"pattern {self.pattern.name!r} says itself how much goes "
+                f"({self.pattern.share:.4g} of each kernel that it fits), and {given[0]} asks for "
+                f"something else; leave {given[0]} out"
+                + ("; channels can be cut, and the model stripped, before" if self.channels else "")
+            )
 
 
 def make_plan(
@@ -70,7 +85,7 @@ def make_plan(
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
-    pattern: Pattern = "none",
+    pattern: str = "none",
     scope: Scope = "global",
     exclude: Sequence[str] = (),
     constraints: Constraints = UNCONSTRAINED,
@@ -88,9 +103,11 @@ def make_plan(
         channels: the share of each free group's channels (``scope="layer"``), or of those of all
             free groups together (``scope="global"``). With ``sparsity`` too: a hybrid. Channels go
             first; the zeros they leave count, and single weights follow up to the sparsity.
-        pattern: ``"1x4"`` takes blocks of four along axis 0 of kernels of kind ``"dense"`` (a
-            shorter last block is one too) by their mean score, other kernels singly. The count is
-            then reached or exceeded by less than one block.
+        pattern: a name of :mod:`edgeprune.patterns`. Blocks (a shorter last one too) go by their
+            mean score, and kernels that the pattern is not for singly; the count is then reached
+            or exceeded by less than one block. An N:M is asked for alone: it takes of every M
+            neighbours all but the N best, of a shorter last group too, and leaves kernels that it
+            is not for as they are.
         scope: ``"global"`` or ``"layer"``.
         exclude: globs over names of weights, layers or groups. Their weights are not masked, and
             their units not cut (they may lose inputs).
@@ -116,7 +133,8 @@ def make_plan(
             graph or plan of another model, a glob that matches nothing, a sparsity that the
             exclusions make impossible, channels that the constraints do.
     """
-    request = _Request(sparsity, threshold, channels, pattern, scope, constraints)
+    found = Pattern.parse(pattern)
+    request = _Request(sparsity, threshold, channels, found, scope, constraints)
     request.check()
     _check_scores(scores, request)
     graph = _check_graph(scores, graph, request, within)
@@ -140,7 +158,9 @@ def make_plan(
     gone = _gone_before(scores, graph, cuts, within)
     masks: dict[str, Bools] = {}
     choice = Choice({}, {}, ())
-    if channels is None or sparsity is not None:
+    if found.quota is not None:
+        masks = _within_quota(scores, found, gone, kept_out)
+    elif channels is None or sparsity is not None:
         masks, choice = _masked(scores, request, gone, kept_out)
     elif within is not None:
         masks = {mask.weight: ~mask.keep for mask in within.masks}
@@ -153,7 +173,7 @@ def make_plan(
         model=scores.model,
         cuts=tuple(Cut(name, drop) for name, drop in cuts.items()),
         masks=tuple(
-            Mask(name, ~lost, pattern if _block(scores, name, pattern) > 1 else "none")
+            Mask(name, ~lost, "none" if _along(scores, name, found) is None else found.name)
             for name, lost in masks.items()
             if lost.any()
         ),
@@ -195,8 +215,8 @@ def _check_graph(
     return graph
 
 
-def _block(scores: Scores, name: str, pattern: Pattern) -> int:
-    return BLOCK if pattern == "1x4" and scores.kinds.get(name) == "dense" else 1
+def _along(scores: Scores, name: str, pattern: Pattern) -> int | None:
+    return pattern.along(scores.kinds.get(name), scores.weights[name].shape)
 
 
 def _gone_before(
@@ -212,15 +232,37 @@ def _gone_before(
     return gone
 
 
+def _within_quota(
+    scores: Scores, pattern: Pattern, gone: Mapping[str, Bools], kept_out: frozenset[str]
+) -> dict[str, Bools]:
+    """By weight, what is zero once every kernel that the pattern is for keeps to it."""
+    assert pattern.quota is not None
+    masks = dict(gone)
+    for name, value in scores.weights.items():
+        axis = _along(scores, name, pattern)
+        if axis is not None and name not in kept_out:
+            zeros = gone.get(name, np.zeros(value.shape, bool))
+            lost = beyond_quota(value, ~zeros, pattern.quota, pattern.size, axis)
+            masks[name] = zeros | lost
+    return masks
+
+
+def _units(scores: Scores, name: str, pattern: Pattern, alive: Bools) -> Units:
+    axis = _along(scores, name, pattern)
+    block = 1 if axis is None else pattern.size
+    return units_of(scores.weights[name], alive, block, axis or 0)
+
+
 def _masked(
     scores: Scores, request: _Request, gone: Mapping[str, Bools], kept_out: frozenset[str]
 ) -> tuple[dict[str, Bools], Choice]:
     """By weight, what is zero afterwards."""
     units = {
-        name: units_of(
-            value,
+        name: _units(
+            scores,
+            name,
+            request.pattern,
             ~gone[name] if name in gone else np.ones(value.shape, bool),
-            _block(scores, name, request.pattern),
         )
         for name, value in scores.weights.items()
         if name not in kept_out
@@ -270,20 +312,22 @@ def _why(
 ) -> dict[str, Any]:
     total = sum(value.size for value in scores.weights.values())
     zeros = sum(int(lost.sum()) for lost in gone.values())
-    asked = {
-        name: value
-        for name in ("sparsity", "threshold", "channels")
-        if (value := getattr(request, name)) is not None
-    }
+    asked: dict[str, Any]
+    asked = {name: value for name in ASKED if (value := getattr(request, name)) is not None}
+    if request.pattern.quota is not None:
+        asked = {"pattern": request.pattern.name}
     why: dict[str, Any] = {
         "method": scores.method,
         "asked": asked,
         "reached": {"sparsity": zeros / max(total, 1), "zeros": zeros, "weights": total},
-        "pattern": request.pattern,
+        "pattern": request.pattern.name,
         "scope": request.scope,
         "exclude": list(exclude),
         "guarded": list(choice.guarded),
     }
+    others = [name for name in scores.weights if _along(scores, name, request.pattern) is None]
+    if request.pattern.size > 1 and others:
+        why["unpatterned"] = others
     if choice.edge:
         edges = dict(choice.edge)
         why["threshold"] = edges if request.scope == "layer" else max(edges.values())

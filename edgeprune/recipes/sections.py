@@ -6,10 +6,19 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from edgeprune import patterns
 from edgeprune.documents import Names, OneOrMore, Strict
+from edgeprune.errors import PlanError
 from edgeprune.recoveries import Recovery
 
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
@@ -19,7 +28,6 @@ Score = Literal[
 ]  # fmt: skip
 OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale"})
 """Scores of whole channels: they say nothing of single weights."""
-Pattern = Literal["none", "1x4"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -27,6 +35,18 @@ Count = Annotated[int, Field(ge=1)]
 def is_function(text: str) -> bool:
     """Whether ``text`` reads ``module:function`` rather than being a path."""
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text) is not None
+
+
+def _pattern(text: str) -> str:
+    try:
+        return patterns.Pattern.parse(text).name
+    except PlanError as error:
+        raise PydanticCustomError("rule", "{error}", {"error": str(error)}) from None
+
+
+Pattern = Annotated[
+    str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "pattern": patterns.REGEX})
+]
 
 
 def _each_once(values: Sequence[Hashable]) -> Sequence[Hashable]:
@@ -173,7 +193,9 @@ class Prune(Strict):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "anyOf": [{"required": [key]} for key in ("sparsity", "threshold", "channels")]
+            "anyOf": [
+                {"required": [key]} for key in ("sparsity", "threshold", "channels", "pattern")
+            ]
         }
     )
 
@@ -198,7 +220,9 @@ class Prune(Strict):
         default=None, description="Share of units and filters to remove."
     )
     pattern: Pattern = Field(
-        default="none", description='"1x4": blocks of four along a Dense input, fast in TFLite.'
+        default="none",
+        description='"1x4", "1x16": blocks along a Dense input, fast in TFLite; "2x1": of two '
+        'outputs of 1×1 convolutions; "2:4": of every four neighbours two stay.',
     )
     scope: Literal["global", "layer"] = Field(
         default="global", description="Compare all connections together, or each layer's."
@@ -236,7 +260,7 @@ class Prune(Strict):
                 "rule",
                 "has score {score}, which is of channels, and asks for {found}; ask for channels "
                 "alone, or take another score",
-                {"score": repr(of_channels[0]), "found": " and ".join(given)},
+                {"score": repr(of_channels[0]), "found": " and ".join(given) or "a pattern"},
             )
 
     @model_validator(mode="after")
@@ -244,14 +268,22 @@ class Prune(Strict):
         given = [
             key for key in ("sparsity", "threshold", "channels") if getattr(self, key) is not None
         ]
-        if len(given) == 1 or given == ["sparsity", "channels"]:
+        quota = patterns.Pattern.parse(self.pattern).quota is not None
+        if quota and given:
+            raise PydanticCustomError(
+                "rule",
+                "has pattern = {pattern}, which says itself how much goes, and asks for {given} "
+                "too; leave that out",
+                {"pattern": repr(self.pattern), "given": given[0]},
+            )
+        if len(given) == 1 or given == ["sparsity", "channels"] or quota:
             self._check_scores(given)
             return self
         found = " and ".join(given) or "none"
         raise PydanticCustomError(
             "rule",
             "needs exactly one of sparsity, threshold, channels (channels with sparsity makes a "
-            "hybrid); given: {found}",
+            "hybrid), or a pattern N:M alone; given: {found}",
             {"found": found},
         )
 

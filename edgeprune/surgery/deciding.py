@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.graphs import UNEVEN, evened
-from edgeprune.surgery.blocks import has_pattern, packed
+from edgeprune.surgery.blocks import INPUTS, NAMES, OUTPUTS, block_of, packed, whole_blocks
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.constants import Constants, arrived, constants, met, own
 from edgeprune.surgery.costing import EMPTY, MORE_STAY
@@ -28,7 +28,7 @@ from edgeprune.surgery.tracing import Step, Trace, runs_of
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
-BLOCKS = "blocks of 1x4 stay whole"
+BLOCKS = "blocks of {} stay whole"
 
 
 def makers(step: Step, read: Part) -> tuple[Part, ...]:
@@ -66,6 +66,25 @@ class Read:
     value: Values
     stuck: str | None
     touches: Bools
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocked:
+    """A kernel whose zeros stand in blocks along the channels of a group.
+
+    Attributes:
+        nonzero: (channels, elements that touch one), whether each is not zero.
+        copies: how often the channels repeat along that axis; 0 where they do in another way.
+        size: of a block.
+    """
+
+    nonzero: Bools
+    copies: int
+    size: int
+
+
+def _blocks(found: Sequence[_Blocked]) -> str:
+    return BLOCKS.format(" and ".join(NAMES[size] for size in sorted({e.size for e in found})))
 
 
 def _agreed(reads: list[Read]) -> list[Read]:
@@ -134,6 +153,7 @@ class Decision:
         self._forced[[] if forced is None else forced] = True
         self._reads_of: dict[int, list[Read]] = {}
         self._parts_of: dict[int, list[Part]] = {}
+        self._makes_of: dict[int, list[tuple[Step, Part]]] = {}
         for read in self.reads:
             for place in origins_in(trace.origins, read.part.ids).tolist():
                 self._reads_of.setdefault(place, []).append(read)
@@ -141,6 +161,8 @@ class Decision:
             for part in step.parts:
                 for place in origins_in(trace.origins, part.ids).tolist():
                     self._parts_of.setdefault(place, []).append(part)
+                    if part.role == "makes":
+                        self._makes_of.setdefault(place, []).append((step, part))
 
     @property
     def gone(self) -> Bools:
@@ -244,10 +266,10 @@ class Decision:
         for place in origins_in(self.trace.origins, np.concatenate(lanes)).tolist():
             origin = self.trace.origins[place]
             dead = ~self._alive_of(origin)
-            reads = self._reads_of.get(place, ()) if dead.any() else ()
-            if any(self._patterned(read, origin, dead) is not None for read in reads):
+            found = self._blocked(place, origin, dead) if dead.any() else []
+            if found:
                 ids = origin.start + np.flatnonzero(dead)
-                self._tell(ids, BLOCKS)
+                self._tell(ids, _blocks(found))
                 self._keep(ids)
         self._spread()
 
@@ -358,31 +380,55 @@ class Decision:
 
     def _order(self, place: int, origin: Origin, dead: Bools) -> Ids:
         """What stays, in its new order."""
-        kernels, tail, movable = [], True, True
-        for read in self._reads_of.get(place, ()):
-            found = self._patterned(read, origin, dead)
-            if found is None:
-                continue
-            kernel, copies = found
-            movable &= copies > 0
-            tail &= copies == 1
-            kernels.append(kernel)
-        if not kernels:
+        found = self._blocked(place, origin, dead)
+        if not found:
             return np.flatnonzero(~dead)
+        movable = all(each.copies for each in found)
         movable &= all(order_of(part.ids, origin) is not None for part in self._parts_of[place])
         if not movable:
-            self.kept.append((origin.name, np.flatnonzero(dead), BLOCKS))
+            self.kept.append((origin.name, np.flatnonzero(dead), _blocks(found)))
             return np.arange(origin.size)
-        packing = packed(np.concatenate(kernels, axis=1), dead, tail=tail)
+        size = max(each.size for each in found)
+        tail = all(each.copies == 1 for each in found)
+        if any(each.size != size for each in found):
+            packing = whole_blocks(dead, size)  # which keeps those of every size
+            if not tail and packing.order.size % size:
+                packing = whole_blocks(np.zeros(dead.size, bool), size)
+        else:
+            kernels = np.concatenate([each.nonzero for each in found], axis=1)
+            packing = packed(kernels, dead, tail=tail, size=size)
         if packing.kept.size:
-            self.kept.append((origin.name, np.sort(packing.kept), BLOCKS))
+            self.kept.append((origin.name, np.sort(packing.kept), _blocks(found)))
         if packing.order.size == origin.size:
             return np.arange(origin.size)
         return packing.order
 
-    def _patterned(self, read: Read, origin: Origin, dead: Bools) -> tuple[Bools, int] | None:
-        """A Dense kernel with a pattern as (channels, elements that read one), and how often the
-        channels repeat along its input (0: in another way); ``None`` without a pattern."""
+    def _blocked(self, place: int, origin: Origin, dead: Bools) -> list[_Blocked]:
+        """The kernels with a pattern along the channels of a group."""
+        found = [self._patterned(read, origin, dead) for read in self._reads_of.get(place, ())]
+        makes = self._makes_of.get(place, ())
+        found += [self._made_in_blocks(step, part, origin, dead) for step, part in makes]
+        return [each for each in found if each is not None]
+
+    def _made_in_blocks(
+        self, step: Step, part: Part, origin: Origin, dead: Bools
+    ) -> _Blocked | None:
+        """The kernel of a 1×1 convolution that makes these channels, in blocks of its outputs."""
+        name, copies = step.weights[part.weight], tiles(part.ids, origin)
+        kernel = self.weights[name]
+        if name in self.runs or not copies or part.axis != kernel.ndim - 1:
+            return None
+        if set(kernel.shape[:-2]) != {1}:
+            return None
+        nonzero = np.moveaxis(kernel != 0, -1, 0).reshape(kernel.shape[-1], -1)
+        size = block_of(nonzero, np.tile(dead, copies), OUTPUTS)
+        if size is None:
+            return None
+        stacked = nonzero.reshape(copies, origin.size, -1)
+        return _Blocked(np.moveaxis(stacked, 0, 1).reshape(origin.size, -1), copies, size)
+
+    def _patterned(self, read: Read, origin: Origin, dead: Bools) -> _Blocked | None:
+        """A Dense kernel with a pattern along its inputs; ``None`` without one."""
         local = read.part.ids - origin.start
         inside = (local >= 0) & (local < origin.size)
         if not inside.any() or self.weights[read.step.weights[read.part.weight]].ndim != 2:
@@ -390,10 +436,11 @@ class Decision:
         nonzero = read.touches[:, self._live_columns(read)]
         leaving = np.zeros(local.size, bool)
         leaving[inside] = dead[local[inside]]
-        if not has_pattern(nonzero, leaving):
+        size = block_of(nonzero, leaving, INPUTS)
+        if size is None:
             return None
         copies = tiles(read.part.ids, origin)
         if not copies:
-            return nonzero, 0
+            return _Blocked(nonzero, 0, size)
         stacked = nonzero.reshape(copies, origin.size, -1)
-        return np.moveaxis(stacked, 0, 1).reshape(origin.size, -1), copies
+        return _Blocked(np.moveaxis(stacked, 0, 1).reshape(origin.size, -1), copies, size)

@@ -339,6 +339,30 @@ def test_magnitude_needs_neither_loss_nor_data(program: Program, folder: Path) -
     assert "--data" in err and err.count("\n") == 1
 
 
+def test_a_pattern_of_n_in_m(program: Program, folder: Path, zeroed: Path) -> None:
+    code, out, err = program(folder, "plan", "s.npz", "--pattern", "2:4:input", "-o", "nm.json")
+    assert code == 0, err
+    assert "connections: pattern 2:4 asked, 50.00% go" in out
+    facts = program.facts(
+        folder, "prune", "model.keras", "--data", "d.npz", "--method", "magnitude",
+        "--pattern", "1:4", "--rounds", 2, "--epochs", 1, "-o", "nm.keras",
+    )  # fmt: skip
+    assert facts["asked"] == {"pattern": "1:4"}
+    assert facts["reached"]["sparsity"] == pytest.approx(0.75)
+    code, out, err = program(
+        folder, "plan", "s.npz", "--pattern", "2x1", "--sparsity", "0.5", "-o", "x.json"
+    )
+    assert code == 0, err
+    assert "pattern 2x1 is not for these, they go by single weights: dense/kernel" in out
+    for asked, said in (
+        (("--pattern", "2:4", "--sparsity", "0.5"), "leave sparsity out"),
+        (("--pattern", "1x5", "--sparsity", "0.5"), "did you mean '1x4'"),
+    ):
+        code, out, err = program(folder, "plan", "s.npz", *asked, "-o", "bad.json")
+        assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+    assert not (folder / "bad.json").exists()
+
+
 def test_prune_by_a_threshold(program: Program, folder: Path) -> None:
     facts = program.facts(
         folder, "prune", "model.keras", "--data", "d.npz", "--threshold", 0.2, "--method",

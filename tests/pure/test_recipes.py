@@ -76,6 +76,12 @@ def test_short_forms_are_spelt_out_and_defaults_filled(folder: Path) -> None:
     assert recipe.path == folder / "edgeprune.toml"
 
 
+def test_a_pattern_of_n_in_m_is_a_goal_of_its_own(folder: Path) -> None:
+    (folder / "edgeprune.toml").write_text(edited("sparsity = 0.9", 'pattern = "2:4:input"'))
+    prune = Recipe.load(folder / "edgeprune.toml").prune
+    assert prune.pattern == "2:4" and prune.sparsity is None
+
+
 def test_gates_of_a_target_override(folder: Path) -> None:
     recipe = load(folder)
     assert recipe.gates_for("host").max_bytes == 3
@@ -149,6 +155,22 @@ ONE_FAULT = {
     "two goals": (
         edited("sparsity = 0.9", "sparsity = 0.9\nthreshold = 0.1"),
         "given: sparsity and threshold",
+    ),
+    "no such pattern": (
+        edited("sparsity = 0.9", 'sparsity = 0.9\npattern = "1x5"'),
+        "'prune.pattern' no pattern '1x5'; did you mean '1x4'?",
+    ),
+    "a pattern that keeps all": (
+        edited("sparsity = 0.9", 'pattern = "4:4"'),
+        "N:M keeps N of every M, from 1 to below M",
+    ),
+    "a sparsity for N:M": (
+        edited("sparsity = 0.9", 'sparsity = 0.9\npattern = "2:4"'),
+        "has pattern = '2:4', which says itself how much goes, and asks for sparsity too",
+    ),
+    "a score of channels for N:M": (
+        edited("sparsity = 0.9", 'pattern = "2:4"\nscore = "gate"'),
+        "has score 'gate', which is of channels, and asks for a pattern",
     ),
     "a score of channels for weights": (
         edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "gate"'),
