@@ -234,6 +234,8 @@ def prune(
     batch: int = 128,
     patience: int | None = None,
     decay: Literal["none", "cosine"] = "none",
+    temperature: float = 2.0,
+    alpha: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -254,8 +256,10 @@ def prune(
         inexact: cut groups too that are free only by ``trace(model, inexact=True)``. In the rounds
             zeros stand in their place; in the end :func:`cut` takes them out, and the small model
             is fine-tuned once more for ``epochs``.
-        recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``; none: ``()``.
-        epochs, learning_rate, batch, patience, decay: of the fine-tuning in each round.
+        recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``, ``"distill"``
+            (from the original); none: ``()``.
+        epochs, learning_rate, batch, patience, decay: of the training in each round.
+        temperature, alpha: of ``"distill"``, see :func:`distill`.
         validation: share of ``data`` set aside by seed for every decision.
         calibration_examples: how many of the rest are scored and not trained on (a fifth at most).
         microbatch: examples whose gradients are averaged before the absolute value.
@@ -266,7 +270,7 @@ def prune(
 
     Raises:
         PlanError: the request cannot be met, nothing would go, the first round already lost more
-            than ``max_drop``, or ``inexact`` without ``"finetune"`` in ``recover``.
+            than ``max_drop``, or ``inexact`` without a step in ``recover`` that trains.
     """
     from edgeprune.pipeline.loop import pruned
 
@@ -295,6 +299,8 @@ def prune(
         batch=batch,
         patience=patience,
         decay=decay,
+        temperature=temperature,
+        alpha=alpha,
         rehearsal_epochs=rehearsal_epochs,
         validation=validation,
         calibration_examples=calibration_examples,
@@ -303,6 +309,121 @@ def prune(
         progress=progress,
     )
     return found.model, found.plan
+
+
+def fine_tune(
+    model: Any,
+    data: Any,
+    *,
+    loss: Any = None,
+    metric: Any = None,
+    epochs: int = 3,
+    learning_rate: float = 1e-3,
+    batch: int = 128,
+    patience: int | None = None,
+    decay: Literal["none", "cosine"] = "none",
+    validation: float = 0.1,
+    plan: Plan | None = None,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+    progress: Progress = SILENT,
+) -> Any:
+    """Train a copy with Adam, with every exact zero (and what ``plan`` removes) held at zero.
+
+    Args:
+        model: zeroed or stripped; what is zero in its kernels stays zero.
+        data: see the module; with labels.
+        loss, metric: as :func:`prune` takes them.
+        epochs: at most.
+        learning_rate: of Adam.
+        batch: examples a step.
+        patience: stop after so many epochs without a better metric.
+        decay: ``"cosine"`` lets the rate fall to 0 over all epochs.
+        validation: share of ``data`` set aside by seed; the epoch that does best on it is kept
+            (the model as it came competes). 0: none is set aside, and the last epoch is kept.
+        plan: of this architecture; without, what is zero now is held.
+        seed: of split, order and dropout; the same seed gives the same bytes.
+        checkpoint: a folder for the state after each epoch; called again with the same arguments,
+            it goes on from there.
+
+    Returns:
+        The new model, compiled as ``model`` was.
+
+    Raises:
+        DataError: data that does not fit, or none.
+        InputError: a number out of range, no loss, nothing trainable.
+        PlanError: a plan of another model.
+        TrainingError: the loss became NaN or infinite.
+    """
+    from edgeprune.pipeline.tuning import fine_tuned
+
+    return fine_tuned(
+        _model(model), data, loss=loss, metric=metric, epochs=epochs, learning_rate=learning_rate,
+        batch=batch, patience=patience, decay=decay, validation=validation,
+        plan=None if plan is None else _plan(plan), seed=seed, checkpoint=checkpoint,
+        progress=progress,
+    )  # fmt: skip
+
+
+def distill(
+    pruned: Any,
+    dense: Any,
+    data: Any,
+    *,
+    loss: Any = None,
+    metric: Any = None,
+    temperature: float = 2.0,
+    alpha: float = 0.0,
+    features: str | Sequence[str] = (),
+    features_weight: float = 1.0,
+    epochs: int = 3,
+    learning_rate: float = 1e-3,
+    batch: int = 128,
+    patience: int | None = None,
+    decay: Literal["none", "cosine"] = "none",
+    validation: float = 0.1,
+    plan: Plan | None = None,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+    progress: Progress = SILENT,
+) -> Any:
+    """Train a copy of ``pruned`` to answer as ``dense`` does; its zeros are held.
+
+    Of softmax outputs (and of logits, where the loss says ``from_logits``) the loss is T² ·
+    KL(softmax(z_dense / T) ‖ softmax(z_pruned / T)) (Hinton et al., 2015, section 2), of sigmoid
+    outputs the same of two classes each, of other outputs the squared difference; several outputs
+    add up. The rest is as in :func:`fine_tune`.
+
+    Args:
+        pruned: zeroed or stripped.
+        dense: the teacher; any model with the same inputs and outputs.
+        data: as :func:`fine_tune`, or without labels: an array, ``(x,)``, batches ``(x,)``. With
+            labels and a loss (given or compiled) the metric judges the epochs, else the loss to the
+            teacher on the part that is set aside.
+        loss, metric: for ``alpha`` and for judging.
+        temperature: T.
+        alpha: share of the loss on the labels, from 0 (the teacher alone) to 1.
+        features: names of layers whose outputs are to be the teacher's too, or ``"auto"``: all
+            with weights whose outputs have the same shape in both.
+        features_weight: how much they count beside the outputs.
+        epochs … progress: as :func:`fine_tune`.
+
+    Raises:
+        ModelError: inputs or outputs differ from the teacher's.
+        DataError: data that does not fit, or none.
+        InputError: a number out of range, ``alpha`` without labels, features that do not fit.
+        PlanError, TrainingError: as :func:`fine_tune`.
+    """
+    from edgeprune.pipeline.tuning import distilled
+
+    names = (features,) if isinstance(features, str) else tuple(features)
+    return distilled(
+        _model(pruned), _model(dense), data, loss=loss, metric=metric, temperature=temperature,
+        alpha=alpha, features=names, features_weight=features_weight, epochs=epochs,
+        learning_rate=learning_rate, batch=batch, patience=patience, decay=decay,
+        validation=validation, plan=None if plan is None else _plan(plan), seed=seed,
+        checkpoint=checkpoint, progress=progress,
+    )  # fmt: skip
 
 
 def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:

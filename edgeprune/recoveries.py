@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Recovery = Literal["finetune", "batchnorm"]
+Recovery = Literal["finetune", "batchnorm", "distill"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Needs:
     """What a step asks for.
 
     Attributes:
-        labels: data with labels, a loss and a metric.
+        labels: data with labels, a loss and a metric (what can do without may use them).
         dense: the model as it was before pruning.
         trains: epochs, and a split of the data to judge by; so it can also set right what an
             inexact cut changes.
@@ -29,6 +29,7 @@ class Needs:
 NEEDS: Mapping[str, Needs] = {
     "finetune": Needs(labels=True, trains=True),
     "batchnorm": Needs(),
+    "distill": Needs(dense=True, trains=True),
 }
 """By the names of :data:`Recovery`."""
 

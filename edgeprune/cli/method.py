@@ -9,6 +9,7 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.options import (
+    Alpha,
     BatchOption,
     Channels,
     Data,
@@ -38,6 +39,7 @@ from edgeprune.cli.options import (
     ScopeOption,
     Seed,
     Share,
+    Temperature,
     Threads,
     Threshold,
     Trust,
@@ -228,6 +230,8 @@ def prune(
     patience: Patience = None,
     decay: DecayOption = None,
     batch: BatchOption = None,
+    temperature: Temperature = None,
+    alpha: Alpha = None,
     rehearsal_epochs: Annotated[int, option(takes=whole(1, 100), help="Of a rehearsal.")] = 2,
     save_plan: Annotated[
         Path | None,
@@ -280,6 +284,8 @@ def prune(
                 "patience": patience,
                 "decay": decay.value if decay else None,
                 "batch": batch,
+                "temperature": temperature,
+                "alpha": alpha,
             }
         ),
     )
@@ -335,6 +341,14 @@ def recover(
         Path | None,
         typer.Option("--dense", metavar="MODEL", help="The model before pruning, where needed."),
     ] = None,
+    temperature: Temperature = None,
+    alpha: Alpha = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER", help="Of distill: outputs compared too; auto: all of equal shape."
+        ),
+    ] = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
     patience: Patience = None,
@@ -356,6 +370,9 @@ def recover(
         out,
         methods=tuple(step.value for step in method or [Recovery.finetune]),
         dense=dense,
+        temperature=temperature,
+        alpha=alpha,
+        features=tuple(features or ()),
         plan=plan,
         progress=session.progress,
         **gathered(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.ranges import POSITIVE, SHARE, SOME_OR_ALL, option, whole
+from edgeprune.cli.ranges import POSITIVE, SHARE, SHARE_OR_ALL, SOME_OR_ALL, option, whole
 from edgeprune.errors import PlanError
 from edgeprune.patterns import Pattern
 
@@ -107,6 +107,7 @@ class Recovery(StrEnum):
 
     finetune = "finetune"
     batchnorm = "batchnorm"
+    distill = "distill"
 
 
 def _pattern(text: str) -> str:
@@ -161,6 +162,12 @@ DecayOption = Annotated[
     Decay | None, typer.Option("--decay", help="How the learning rate falls over the epochs.")
 ]
 BatchOption = Annotated[int | None, option(takes=whole(1), help="Examples per step.")]
+Temperature = Annotated[
+    float | None, option(takes=POSITIVE, help="Of distill: logits are divided by it.")
+]
+Alpha = Annotated[
+    float | None, option(takes=SHARE_OR_ALL, help="Of distill: share of the labels in the loss.")
+]
 
 
 def gathered(options: typing.Mapping[str, Any]) -> dict[str, Any]:

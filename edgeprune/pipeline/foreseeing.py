@@ -18,10 +18,13 @@ def foresee(inputs: Inputs) -> None:
             nothing would go for.
     """
     from edgeprune.pipeline.goals import Goal
+    from edgeprune.pipeline.recovering import check_steps
+    from edgeprune.recovery import Teaching
 
     recipe, model = inputs.recipe, inputs.model
     _ = inputs.task
     _look(inputs)
+    check_steps(recipe.recover, model, Teaching(**recipe.distill.model_dump()))
     Goal.of(recipe.prune).foretold(model)
 
 

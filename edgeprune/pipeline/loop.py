@@ -17,6 +17,7 @@ from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import which_train
+from edgeprune.recovery import Teaching
 from edgeprune.surgery import StripReport, accounted
 
 _ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
@@ -102,6 +103,8 @@ def pruned(
     batch: int = 128,
     patience: int | None = None,
     decay: Literal["none", "cosine"] = "none",
+    temperature: float = 2.0,
+    alpha: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -117,14 +120,15 @@ def pruned(
         PlanError: the request cannot be met, nothing would go, the first round already lost more
             than ``max_drop``, or inexact channels without fine-tuning.
     """
-    check_steps(recover)
+    teaching = Teaching(temperature, alpha)
+    check_steps(recover, model, teaching)
     if asked.get("inexact") and not which_train(recover):
         raise PlanError(
             "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
-            "into recover, or use plan and cut"
+            "or 'distill' into recover, or use plan and cut"
         )
     goal = Goal(constraints=Constraints(multiple, minimum, most), **asked)
-    settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay)
+    settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
     goal.foretold(model)
     for line in idle_steps(model, settings.steps):

@@ -5,8 +5,8 @@ A new step is a name in :mod:`edgeprune.recoveries` and a function in :data:`STE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,17 @@ from edgeprune.models import Task
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import NEEDS
-from edgeprune.recovery import batch_norms, fine_tune, reestimate_batchnorm
+from edgeprune.recovery import (
+    History,
+    Pace,
+    Teaching,
+    batch_norms,
+    check_features,
+    distill,
+    fine_tune,
+    kept_features,
+    reestimate_batchnorm,
+)
 
 RECOVERY_BATCH = 256
 """Examples per batch where nothing is trained."""
@@ -32,6 +42,7 @@ class Settings:
     Attributes:
         steps: names of :mod:`edgeprune.recoveries`, in order.
         epochs, learning_rate, batch, patience, decay: of the steps that train.
+        teaching: of the step "distill".
     """
 
     steps: tuple[str, ...] = ("finetune",)
@@ -40,6 +51,7 @@ class Settings:
     batch: int = 128
     patience: int | None = None
     decay: Literal["none", "cosine"] = "none"
+    teaching: Teaching = field(default_factory=Teaching)
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,8 @@ class Ground:
         plan: whose zeros are held, beside those that are there.
         trace: how a plan's cuts are held; see :func:`edgeprune.recovery.hold`.
         checkpoint: folder for the states of the steps that train.
+        stripped: channels have left since the features of a teacher were named: of those, the
+            layers that kept their width are compared.
         progress: where the work is shown.
     """
 
@@ -68,6 +82,7 @@ class Ground:
     plan: Plan | None = None
     trace: Callable[[Any], Graph] | None = None
     checkpoint: Path | None = None
+    stripped: bool = False
     progress: Progress = SILENT
 
     def place(self, number: int, step: str) -> Path | None:
@@ -91,17 +106,19 @@ def recovered(model: Any, ground: Ground) -> tuple[Any, list[Facts]]:
     return model, told
 
 
-def check_steps(steps: Iterable[str]) -> None:
-    """Refuse a name that is no step.
+def check_steps(steps: Sequence[str], model: Any = None, teaching: Teaching | None = None) -> None:
+    """Refuse a name that is no step, and features that ``model``, the original, has not.
 
     Raises:
-        InputError: one is none; with the nearest that is.
+        InputError: with the nearest name that is.
     """
     for step in steps:
         if step not in NEEDS:
             near = nearest(str(step), tuple(NEEDS))
             hint = f"did you mean {near!r}?" if near else f"known: {', '.join(NEEDS)}"
             raise InputError(f"no recovery step {step!r}; {hint}")
+    if teaching is not None and "distill" in steps:
+        check_features(model, model, teaching.features)
 
 
 def idle_steps(model: Any, steps: Sequence[str]) -> tuple[str, ...]:
@@ -130,7 +147,41 @@ def _finetune(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
         checkpoint=ground.place(number, "finetune"),
         progress=ground.progress,
     )
-    return new, {
+    return new, _trained(history, ground)
+
+
+def _distill(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
+    settings = ground.settings
+    assert ground.train is not None
+    teaching = settings.teaching
+    if ground.stripped:
+        left = kept_features(model, ground.dense, teaching.features)
+        teaching = replace(teaching, features=left)
+    new, history = distill(
+        model,
+        ground.dense,
+        ground.train,
+        ground.validation,
+        pace=Pace(
+            settings.epochs,
+            settings.learning_rate,
+            settings.batch,
+            settings.patience,
+            ground.seed("distill"),
+            settings.decay,
+        ),
+        task=ground.task,
+        teaching=teaching,
+        plan=ground.plan,
+        trace=ground.trace,
+        checkpoint=ground.place(number, "distill"),
+        progress=ground.progress,
+    )
+    return new, _trained(history, ground)
+
+
+def _trained(history: History, ground: Ground) -> Facts:
+    return {
         "metric": history.metric,
         "before": history.epochs[0].metric,
         "after": history.best_metric,
@@ -147,6 +198,7 @@ def _batchnorm(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
 STEPS: Mapping[str, Callable[[Any, Ground, int], tuple[Any, Facts]]] = {
     "finetune": _finetune,
     "batchnorm": _batchnorm,
+    "distill": _distill,
 }
 """By the names of :data:`edgeprune.recoveries.NEEDS`: model, ground and the step's place (from 1)
 to a new model and facts."""

@@ -183,6 +183,7 @@ class Rounds:
             # What is mixed without weights gives biases a gradient behind zeros too.
             trace=(lambda _: self.graph) if self.goal.inexact else None,
             checkpoint=checkpoint,
+            stripped=plan is None,
             progress=progress or self.progress,
         )
         return recovered(model, ground)[0]

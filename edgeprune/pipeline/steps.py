@@ -234,6 +234,11 @@ class Table:
             "task": self.inputs.task_identity(),
             "finetune": self.recipe.finetune.model_dump(mode="json", exclude={"last_epochs"}),
             "recover": list(self.recipe.recover),
+            **(
+                {"distill": self.recipe.distill.model_dump(mode="json")}
+                if "distill" in self.recipe.recover
+                else {}
+            ),
         }
 
 

@@ -28,6 +28,7 @@ from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
 from edgeprune.recipes import Recipe
+from edgeprune.recovery import Teaching
 from edgeprune.targets import Target
 
 VERIFIED = 128
@@ -365,6 +366,7 @@ class Work:
             batch=tune.batch,
             patience=tune.patience,
             decay=tune.decay,
+            teaching=Teaching(**self.recipe.distill.model_dump()),
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from edgeprune.documents import Strict, read_toml, schema_of, validate
 from edgeprune.errors import RecipeError
 from edgeprune.files import SCHEMA
 from edgeprune.recipes import overrides
+from edgeprune.recipes.distilling import Distill
 from edgeprune.recipes.sections import (
     Classes,
     Data,
@@ -57,6 +58,7 @@ class Recipe(Strict):
     task: TaskSection = Field(default=TaskSection(), description="Loss and metric.")
     prune: Prune = Field(description="How much leaves, and by what measure.")
     finetune: Finetune = Field(default=Finetune(), description='Settings of the step "finetune".')
+    distill: Distill = Field(default=Distill(), description='Settings of the step "distill".')
     export: Export = Field(default=Export(), description="The files to write.")
     targets: Targets = Field(
         default=(TargetSection(name="host"),), description="Devices to release for."
@@ -68,8 +70,8 @@ class Recipe(Strict):
         if self.prune.inexact and not which_train(self.recover):
             raise PydanticCustomError(
                 "rule",
-                'has prune.inexact = true, which changes the outputs, and no "finetune" in '
-                "recover to set that right; add it, or leave inexact out",
+                'has prune.inexact = true, which changes the outputs, and no "finetune" or '
+                '"distill" in recover to set that right; add one, or leave inexact out',
             )
         return self
 

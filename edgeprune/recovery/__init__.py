@@ -1,8 +1,26 @@
 """Setting the rest right after pruning, with the zeros held."""
 
+from edgeprune.recovery.aims import Pace
 from edgeprune.recovery.batchnorm import batch_norms, reestimate_batchnorm
+from edgeprune.recovery.distilling import distill, has_labels
+from edgeprune.recovery.features import check_features, kept_features
 from edgeprune.recovery.fine_tuning import fine_tune
 from edgeprune.recovery.histories import Epoch, History
 from edgeprune.recovery.holding import hold
+from edgeprune.recovery.teaching import Teaching, check_teacher
 
-__all__ = ["Epoch", "History", "batch_norms", "fine_tune", "hold", "reestimate_batchnorm"]
+__all__ = [
+    "Epoch",
+    "History",
+    "Pace",
+    "Teaching",
+    "batch_norms",
+    "check_features",
+    "check_teacher",
+    "distill",
+    "fine_tune",
+    "has_labels",
+    "hold",
+    "kept_features",
+    "reestimate_batchnorm",
+]

@@ -23,6 +23,9 @@ def recover_file(
     plan: Path | None = None,
     validation: float = 0.1,
     progress: Progress = SILENT,
+    temperature: float | None = None,
+    alpha: float | None = None,
+    features: Sequence[str] = (),
     **settings: Any,
 ) -> Facts:
     """Do the steps of recovery in order, the zeros held; writes ``out``.
@@ -35,6 +38,8 @@ def recover_file(
         plan: whose zeros are held too.
         validation: share of the data that those that train are judged by.
         progress: where the work is shown.
+        temperature, alpha, features: of ``distill``, see
+            :class:`edgeprune.recovery.teaching.Teaching`.
         settings: of :class:`edgeprune.pipeline.recovering.Settings`.
 
     Returns:
@@ -45,6 +50,13 @@ def recover_file(
     """
     source.gives(out, *MODELS)
     _check(methods, dense, out)
+    asked = {"temperature": temperature, "alpha": alpha, "features": tuple(features) or None}
+    teaching: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if teaching and "distill" not in methods:
+        raise InputError(
+            f"--{next(iter(teaching))} is of distill, which is not asked for "
+            f"({', '.join(methods)}); add --method distill, or leave it out"
+        )
     from edgeprune.plans import Plan
 
     held = Plan.load(plan) if plan is not None else None
@@ -55,6 +67,7 @@ def recover_file(
     from edgeprune.feeding import split
     from edgeprune.models import save_model
     from edgeprune.pipeline.recovering import Ground, Settings, recovered
+    from edgeprune.recovery import Teaching, has_labels
     from edgeprune.surgery import trace
 
     model = source.opened()
@@ -63,7 +76,7 @@ def recover_file(
     labels = any(NEEDS[method].labels for method in methods)
     data = source.fed("train" if labels else "inputs", model)
     ground = Ground(
-        Settings(tuple(methods), **settings),
+        Settings(tuple(methods), **settings, teaching=Teaching(**teaching)),
         data,
         dense=teacher.opened() if teacher is not None else None,
         seed=lambda step: source.seed,
@@ -73,7 +86,8 @@ def recover_file(
     )
     if any(NEEDS[method].trains for method in methods):
         train, part = split(data, validation, source.seed)
-        task = source.task(model)
+        # Without labels nothing reads a loss, and a model that has none is as good.
+        task = source.task(model) if labels or has_labels(data) else None
         ground = replace(ground, train=train, validation=part, task=task)
     new, told = recovered(model, ground)
     save_model(new, out)

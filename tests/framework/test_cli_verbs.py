@@ -153,6 +153,25 @@ def test_data_without_labels_is_enough_where_no_step_reads_them(
     assert code == 2 and "x.npz: holds no array for the targets" in err, err
 
 
+def test_distillation_needs_the_dense_model_and_no_labels(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    asked = ("recover", zeroed, "--data", "x.npz", "--method", "distill", "-o", "taught.keras")
+    code, _, err = program(folder, *asked)
+    assert code == 2 and err.count("\n") == 1, err
+    assert "--method distill needs the model as it was before pruning: add --dense MODEL" in err
+    learnt = (*asked, "--dense", "model.keras", "--epochs", 2)
+    facts = program.facts(folder, *learnt, "--temperature", 3, "--features", "auto")
+    assert facts["metric"] == "distillation loss" and facts["after"] < facts["before"]
+    code, _, err = program(folder, *learnt, "--alpha", 0.5)
+    assert code == 2 and "alpha = 0.5 mixes in labels, and there are none in the data" in err
+    code, _, err = program(folder, *learnt, "--features", "hiden")
+    assert code == 2 and "no layer 'hiden'" in err
+    asked = ("recover", zeroed, "--data", "d.npz", "--alpha", 0.5, "-o", "no.keras")
+    code, _, err = program(folder, *asked)
+    assert code == 2 and "--alpha is of distill, which is not asked for (finetune)" in err
+
+
 def test_the_dense_model_is_asked_for_only_where_a_step_reads_it(
     program: Program, folder: Path, zeroed: Path
 ) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import edgeprune
@@ -39,6 +41,15 @@ def test_the_loop_and_the_cut(here: Path) -> None:
     exec(compile(BLOCKS[2], PAGE.name, "exec"), cut)
     small = cut["small"]
     assert small.get_layer("first").units == 29  # type: ignore[attr-defined]
+
+
+def test_recovery_and_a_loop_of_ones_own(here: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[3], PAGE.name, "exec"), names)
+    for mask in names["plan"].masks:
+        for model in (names["tuned"], names["taught"], names["sparse"]):
+            kernel = np.asarray(model.get_layer(mask.weight.removesuffix("/kernel")).kernel)
+            assert not kernel[~mask.keep].any() and kernel[mask.keep].any(), mask.weight
 
 
 def test_the_table_of_functions_names_every_public_one() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edgeprune.documents import Strict
+from edgeprune.recipes.distilling import Distill
 from edgeprune.recipes.recipe import Recipe
 from edgeprune.recipes.sections import (
     Data,
@@ -28,7 +29,7 @@ from edgeprune.targets import Target
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "targets" / "README.md"]
-TABLES = ("data", "task", "prune", "finetune", "export", "targets", "gates")
+TABLES = ("data", "task", "prune", "finetune", "distill", "export", "targets", "gates")
 """Keys of a recipe that are sections of the document."""
 
 
@@ -70,6 +71,7 @@ def test_python_in_the_documents_compiles(page: Path) -> None:
         ("`[task]`", 0, TaskSection, ()),
         ("`[prune]`", 0, Prune, ()),
         ("`[finetune]`", 0, Finetune, ()),
+        ("`[distill]`", 0, Distill, ()),
         ("`[export]`", 0, Export, ()),
         ("`[[targets]]` and `[gates]`", 0, Gates, ()),
     ],

@@ -180,7 +180,7 @@ ONE_FAULT = {
     "not finite": (edited("0.003", "nan"), "'gates.max_metric_drop' must be a finite number"),
     "unknown step": (
         edited('"batchnorm"]', '"batchnrm"]'),
-        "'recover[1]' must be 'finetune' or 'batchnorm', not the string 'batchnrm'; "
+        "'recover[1]' must be 'finetune', 'batchnorm' or 'distill', not the string 'batchnrm'; "
         "did you mean 'batchnorm'?",
     ),
     "target twice": (edited('"raspberry-pi-4"', '"host"'), "'targets' names 'host' twice"),
@@ -243,7 +243,7 @@ ONE_FAULT = {
         edited("sparsity = 0.9", "channels = 0.9\ninexact = true").replace(
             'recover = ["finetune", "batchnorm"]', 'recover = ["batchnorm"]'
         ),
-        'has prune.inexact = true, which changes the outputs, and no "finetune" in recover',
+        'which changes the outputs, and no "finetune" or "distill" in recover to set that right',
     ),
     "more than most": (
         edited("sparsity = 0.9", "channels = 0.9\nmost = 0.5"),
