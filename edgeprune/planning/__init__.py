@@ -1,15 +1,22 @@
 """From scores to a plan: numpy only, no framework, no model object."""
 
+from edgeprune.planning.budgets import Budgets, Latency
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.explaining import check_something, shortfall, staying
 from edgeprune.planning.requests import make_plan
+from edgeprune.planning.rescoring import Stage, check_step, rescored
 from edgeprune.planning.schedules import ramp
 
 __all__ = [
+    "Budgets",
     "Constraints",
+    "Latency",
+    "Stage",
     "check_something",
+    "check_step",
     "make_plan",
     "ramp",
+    "rescored",
     "shortfall",
     "staying",
 ]

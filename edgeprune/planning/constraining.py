@@ -49,9 +49,14 @@ class Constraints:
         fits: npt.NDArray[np.bool_] = (kept % self.multiple == 0) & (kept >= least)
         return fits | (kept == size)
 
-    def check(self, channels: float | None) -> None:
-        """Raises :class:`~edgeprune.errors.PlanError` where they go with no such share."""
-        if channels is None and self != Constraints():
+    def check(self, channels: float | None, *, budgets: bool = False) -> None:
+        """Raises :class:`~edgeprune.errors.PlanError` where they go with no such share.
+
+        Args:
+            channels: the share that is asked for.
+            budgets: whether budgets are, so that channels are cut too.
+        """
+        if channels is None and not budgets and self != Constraints():
             raise PlanError(
                 f"{self} without channels: it says how channels are cut; ask for channels too"
             )

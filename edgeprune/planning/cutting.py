@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -66,16 +66,19 @@ class Cuts:
         unscored: names of those that no scored weight makes or reads; they keep their size.
         uneven: names of those no part of which fills every run of a grouped convolution alike;
             they keep their size too.
+        costs: where budgets were asked for, what they hold
+            (:meth:`edgeprune.planning.budgets.Costing.facts`).
     """
 
     cuts: Mapping[str, Ints]
     groups: tuple[Group, ...]
     unscored: tuple[str, ...]
     uneven: tuple[str, ...] = ()
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class _Rated:
+class Rated:
     """A group that may be cut.
 
     Attributes:
@@ -115,24 +118,40 @@ def choose_channels(
         PlanError: no free group is left to cut, or ``together`` what ``constraints`` leave free
             holds too few channels. The rounding to a multiple is no such reason.
     """
-    rated, unscored, uneven = _rated(scores, graph, excluded, before)
+    rated, unscored, uneven = rated_groups(scores, graph, excluded, before)
     ladders = [each.ladder(constraints) for each in rated]
     if together:
         _check_room(rated, ladders, share, constraints)
         steps = descend(ladders, share)
     else:
-        steps = [descend([each], share)[0] for each in ladders]
+        steps = alike(ladders, share)
+    cuts = cut_at(before, rated, ladders, steps)
+    return Cuts(cuts, tuple(one.group for one in rated), unscored, uneven)
+
+
+def cut_at(
+    before: Mapping[str, Ints],
+    rated: Sequence[Rated],
+    ladders: Sequence[Ladder],
+    steps: Sequence[int],
+) -> dict[str, Ints]:
+    """By group, the channels that are gone after so many steps."""
     cuts = {name: drop.astype(np.int32) for name, drop in before.items()}
     for one, each, count in zip(rated, ladders, steps, strict=True):
         drop = each.gone(count)
         if drop.size:
             cuts[one.group.name] = drop
-    return Cuts(cuts, tuple(one.group for one in rated), unscored, uneven)
+    return cuts
 
 
-def _rated(
+def alike(ladders: Sequence[Ladder], share: float) -> list[int]:
+    """The steps at which each group has lost ``share`` of its channels."""
+    return [descend([each], share)[0] for each in ladders]
+
+
+def rated_groups(
     scores: Scores, graph: Graph, excluded: frozenset[str], before: Mapping[str, Ints]
-) -> tuple[list[_Rated], tuple[str, ...], tuple[str, ...]]:
+) -> tuple[list[Rated], tuple[str, ...], tuple[str, ...]]:
     """The groups that may be cut, the names of the unscored, and those of the uneven."""
     rated, unscored, uneven = [], [], []
     for group in graph.free:
@@ -148,7 +167,7 @@ def _rated(
         if bundles is None:
             uneven.append(group.name)
         else:
-            rated.append(_Rated(group, scored, bundles, before.get(group.name)))
+            rated.append(Rated(group, scored, bundles, before.get(group.name)))
     if not rated:
         found = ["fixed or excluded"]
         found += ["without a scored weight"] if unscored else []
@@ -161,7 +180,7 @@ def _rated(
 
 
 def _check_room(
-    rated: Sequence[_Rated], ladders: Sequence[Ladder], share: float, constraints: Constraints
+    rated: Sequence[Rated], ladders: Sequence[Ladder], share: float, constraints: Constraints
 ) -> None:
     """A share that a minimum or most puts out of reach, by more than widths are rounded."""
     loose = Constraints(constraints.multiple)

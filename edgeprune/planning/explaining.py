@@ -120,7 +120,7 @@ def staying(graph: Graph, plan: Plan) -> dict[str, str]:
             found[group.name] = UNSCORED
         elif group.name in plan.why.get("uneven", ()):
             found[group.name] = UNEVEN
-        elif "channels" not in plan.why["asked"]:
+        elif not plan.why["asked"].keys() - {"sparsity", "threshold", "pattern"}:
             found[group.name] = WHOLE
         elif _stuck(group, bounds):
             found[group.name] = f"no width below its own with {bounds}"

@@ -14,6 +14,8 @@ from edgeprune.errors import PlanError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
 from edgeprune.patterns import Pattern
+from edgeprune.planning.affording import choose_within
+from edgeprune.planning.budgets import Budgets
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import Cuts, choose_channels
 from edgeprune.planning.excluding import excluded
@@ -34,6 +36,7 @@ Bools = npt.NDArray[np.bool_]
 UNCONSTRAINED = Constraints()
 ASKED = ("sparsity", "threshold", "channels")
 """How much may be asked for; an N:M pattern says it itself."""
+UNLIMITED = Budgets()
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,27 @@ class _Request:
     pattern: Pattern
     scope: Scope
     constraints: Constraints
+    budgets: Budgets
+
+    @property
+    def cuts(self) -> bool:
+        """Whether channels leave."""
+        return self.channels is not None or bool(self.budgets)
 
     def check(self) -> None:
-        asked = (self.sparsity, self.threshold, self.channels)
-        count = sum(value is not None for value in asked)
-        self.constraints.check(self.channels)
+        given = [*(getattr(self, name) for name in ASKED), self.budgets or None]
+        asked = [value is not None for value in given]
+        self.constraints.check(self.channels, budgets=bool(self.budgets))
         _known("scope", self.scope, get_args(Scope))
         if self.pattern.quota is not None:
-            self._check_quota(count)
+            self._check_quota()
             return
-        hybrid = self.threshold is None and count == 2
-        if count != 1 and not hybrid:
+        hybrid = self.sparsity is not None and self.threshold is None and sum(asked) == 2
+        if sum(asked) != 1 and not hybrid:
             raise PlanError(
-                "give exactly one of sparsity, threshold, channels (or channels and sparsity "
-                "together for a hybrid), or a pattern N:M alone"
+                "give exactly one of sparsity, threshold, channels, or budgets (max_macs, "
+                "max_parameters, max_bytes, max_latency_ms), or channels or budgets with sparsity "
+                "for a hybrid, or a pattern N:M alone"
             )
         for name, share in (("sparsity", self.sparsity), ("channels", self.channels)):
             if share is not None and not 0 <= share < 1:
@@ -67,14 +77,15 @@ class _Request:
         ):
             raise PlanError(f"threshold = {self.threshold}: a finite number above 0 is needed")
 
-    def _check_quota(self, count: int) -> None:
-        if count:
-            given = [name for name in ASKED if getattr(self, name) is not None]
+    def _check_quota(self) -> None:
+        given = [name for name in ASKED if getattr(self, name) is not None]
+        given += self.budgets.asked()
+        if given:
             raise PlanError(
                 f"pattern {self.pattern.name!r} says itself how much goes "
                 f"({self.pattern.share:.4g} of each kernel that it fits), and {given[0]} asks for "
                 f"something else; leave {given[0]} out"
-                + ("; channels can be cut, and the model stripped, before" if self.channels else "")
+                + ("; channels can be cut, and the model stripped, before" if self.cuts else "")
             )
 
 
@@ -89,13 +100,15 @@ def make_plan(
     scope: Scope = "global",
     exclude: Sequence[str] = (),
     constraints: Constraints = UNCONSTRAINED,
+    budgets: Budgets = UNLIMITED,
     within: Plan | None = None,
 ) -> Plan:
     """What to remove, the lowest scores first; a function of its arguments alone.
 
     Args:
         scores: finite, of one model.
-        graph: the model's groups; needed for ``channels`` and where ``within`` has cuts.
+        graph: the model's groups; needed for ``channels``, ``budgets`` and where ``within`` has
+            cuts.
         sparsity: the share of zeros, 0 ≤ s < 1. ``scope="global"`` takes ``⌈s · n⌉`` of all
             n scored weights together, excluded ones counted in n (so that it is the model's
             sparsity); ``scope="layer"`` takes ``⌈s · n⌉`` of each weight not excluded.
@@ -113,6 +126,10 @@ def make_plan(
             their units not cut (they may lose inputs).
         constraints: on the widths that ``channels`` leaves. What is reached is then the nearest
             share that they allow; so many of a group's channels go as make it one.
+        budgets: what the model may cost. ``scope="global"``: the knapsack over all free groups, so
+            that the scores of what goes add up to the least (see
+            :meth:`edgeprune.planning.narrowing.Narrowing.steps`); ``scope="layer"``: of each free
+            group the same share. With ``sparsity`` too: a hybrid, as with ``channels``.
         within: the plan so far, of the same model; its zeros stay zero, and count.
 
     At least one connection (or block) of every weight and one channel of every group stays: a
@@ -122,19 +139,20 @@ def make_plan(
     Returns:
         ``why`` holds method, asked, reached (shares and counts), threshold (the highest score that
         went, by weight for ``scope="layer"``), pattern, scope, exclude, guarded; with ``channels``
-        also constraints, widths (by group that was cut, kept of size), unscored (groups that no
-        scored weight touches, which keep their size) and uneven (groups no part of which fills
-        the runs of a grouped convolution alike, which keep it too). Reached channels are a share
-        of those of the groups that may be cut. Of groups that leave at the price of other outputs
+        or budgets also constraints, widths (by group that was cut, kept of size), unscored (groups
+        that no scored weight touches, which keep their size) and uneven (groups no part of which
+        fills the runs of a grouped convolution alike, which keep it too). Reached channels are a
+        share of those of the groups that may be cut; with budgets ``costs`` has before, after and
+        most of each kind. Of groups that leave at the price of other outputs
         ``why["inexact"]`` has the reason.
 
     Raises:
         PlanError: not exactly one request, a number out of range, scores that are not finite, a
             graph or plan of another model, a glob that matches nothing, a sparsity that the
-            exclusions make impossible, channels that the constraints do.
+            exclusions make impossible, channels or budgets that the constraints do.
     """
     found = Pattern.parse(pattern)
-    request = _Request(sparsity, threshold, channels, found, scope, constraints)
+    request = _Request(sparsity, threshold, channels, found, scope, constraints, budgets)
     request.check()
     _check_scores(scores, request)
     graph = _check_graph(scores, graph, request, within)
@@ -143,24 +161,16 @@ def make_plan(
     cuts: Mapping[str, npt.NDArray[np.int32]]
     cuts = {cut.group: cut.drop for cut in within.cuts} if within else {}
     chosen = None
-    if channels is not None:
+    if request.cuts:
         assert graph is not None
-        chosen = choose_channels(
-            scores,
-            graph,
-            channels,
-            together=scope == "global",
-            excluded=kept_out,
-            before=cuts,
-            constraints=constraints,
-        )
+        chosen = _chosen_channels(scores, graph, request, kept_out, cuts)
         cuts = chosen.cuts
     gone = _gone_before(scores, graph, cuts, within)
     masks: dict[str, Bools] = {}
     choice = Choice({}, {}, ())
     if found.quota is not None:
         masks = _within_quota(scores, found, gone, kept_out)
-    elif channels is None or sparsity is not None:
+    elif not request.cuts or sparsity is not None:
         masks, choice = _masked(scores, request, gone, kept_out)
     elif within is not None:
         masks = {mask.weight: ~mask.keep for mask in within.masks}
@@ -181,6 +191,25 @@ def make_plan(
     )
 
 
+def _chosen_channels(
+    scores: Scores,
+    graph: Graph,
+    request: _Request,
+    kept_out: frozenset[str],
+    before: Mapping[str, npt.NDArray[np.int32]],
+) -> Cuts:
+    shared: dict[str, Any] = {
+        "together": request.scope == "global",
+        "excluded": kept_out,
+        "before": before,
+        "constraints": request.constraints,
+    }
+    if request.budgets:
+        return choose_within(scores, graph, request.budgets, **shared)
+    assert request.channels is not None
+    return choose_channels(scores, graph, request.channels, **shared)
+
+
 def _known(noun: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         near = nearest(str(word), known)
@@ -191,7 +220,7 @@ def _known(noun: str, word: str, known: tuple[str, ...]) -> None:
 def _check_scores(scores: Scores, request: _Request) -> None:
     if not scores.weights and not scores.channels:
         raise PlanError("these scores hold no weight: the model has no connections to remove")
-    if not scores.weights and (request.channels is None or request.sparsity is not None):
+    if not scores.weights and (not request.cuts or request.sparsity is not None):
         raise PlanError(
             f"score {scores.method!r} is of channels and says nothing of single weights; ask for "
             "channels alone, or score by another formula"
@@ -210,7 +239,7 @@ def _check_graph(
     if graph is not None and graph.model != scores.model:
         raise PlanError("the graph is of another model than these scores; trace the scored model")
     cut_before = within is not None and within.cuts
-    if graph is None and (request.channels is not None or cut_before):
+    if graph is None and (request.cuts or cut_before):
         raise PlanError("channels need the model's graph: pass graph=trace(model) (or --model)")
     return graph
 
@@ -314,6 +343,7 @@ def _why(
     zeros = sum(int(lost.sum()) for lost in gone.values())
     asked: dict[str, Any]
     asked = {name: value for name in ASKED if (value := getattr(request, name)) is not None}
+    asked |= request.budgets.asked()
     if request.pattern.quota is not None:
         asked = {"pattern": request.pattern.name}
     why: dict[str, Any] = {
@@ -358,6 +388,8 @@ def _add_cuts(
         why["constraints"] = request.constraints.facts()
         why["unscored"] = list(chosen.unscored)
         why["uneven"] = list(chosen.uneven)
+        if chosen.costs:
+            why["reached"] |= {"costs": {kind: dict(cost) for kind, cost in chosen.costs.items()}}
 
 
 def _at_least(share: float, total: int) -> int:

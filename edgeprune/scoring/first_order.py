@@ -146,6 +146,14 @@ class FirstOrder:
             self._sums[name].assign_add(tf.abs(batch))
             batch.assign(tf.zeros_like(batch))
 
+    def clear(self) -> None:
+        told = (total for groups in self._told.values() for total in groups.values())
+        for total in (*self._sums.values(), *self._batch.values(), *self._read.values(), *told):
+            total.assign(tf.zeros_like(total))
+        if self._made is not None:
+            self._made.clear()
+        self._open = False
+
     def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
         told = {
             field: {name: value.numpy() for name, value in groups.items()}

@@ -61,6 +61,12 @@ class GroupSums:
             batch.assign(tf.zeros_like(batch))
         self._examples.assign(0.0)
 
+    def clear(self) -> None:
+        """What was seen is forgotten."""
+        for total in (*self._batch.values(), *self._sums.values()):
+            total.assign(tf.zeros_like(total))
+        self._examples.assign(0.0)
+
     def found(self, examples: int) -> dict[str, Floats]:
         """By group, the mean over micro-batches."""
         return {group: total.numpy() / examples for group, total in self._sums.items()}

@@ -88,33 +88,84 @@ def score_all(
     """
     formulas = [_formula(method) for method in methods]
     _check(formulas, batches, graph)
-    needs = frozenset().union(*(formula.needs for formula in formulas))
-    found: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
-    if needs:
+    own = loss if _labelled(formulas) and isinstance(loss, str) and loss in OWN else None
+    if own is not None:
         assert batches is not None
-        labelled = _labelled(formulas)
-        own = loss if labelled and isinstance(loss, str) and loss in OWN else None
-        if own is not None:
-            loss, batches = own_labels(model, batches, own, seed)
-        objective = make_objective(loss, model=model) if labelled else UNJUDGED
-        gatherers = _gatherers(model, objective, needs, graph, seed)
-        found = gather(
-            model, batches, objective, gatherers, microbatch=microbatch, chunk=chunk,
-            progress=progress,
-        )  # fmt: skip
-        facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
-        if labelled:
-            facts = {"loss": own or objective.name, **facts}
-    statistics = Statistics(
-        values_of(model), graph=graph, scales=_scales(model), seed=seed, **found
+        loss, batches = own_labels(model, batches, own, seed)
+    scorer = Scorer(model, methods, loss=loss, graph=graph, seed=seed, loss_name=own)
+    return scorer.scores(
+        batches, microbatch=microbatch, chunk=chunk, normalize=normalize, progress=progress
     )
-    digest = architecture_digest(model)
-    kinds = {name: kernel.kind for name, kernel in kernels(model).items()}
-    return {
-        formula.name: _scores(formula, statistics, digest, kinds, facts, normalize)
-        for formula in formulas
-    }
+
+
+class Scorer:
+    """Scores of one model again and again while its values change; compiled once.
+
+    Args:
+        model: a built Keras model; its variables are read anew at each score.
+        methods, graph, seed: as for :func:`score_all`.
+        loss: as there, but for losses without labels (:data:`~edgeprune.scoring.OWN`).
+        loss_name: what the facts of the scores call the loss; its own name where absent.
+
+    Raises:
+        InputError: an unknown method, or no loss where one is needed.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        methods: Sequence[str],
+        *,
+        loss: Any = None,
+        graph: Graph | None = None,
+        seed: int = 0,
+        loss_name: str | None = None,
+    ) -> None:
+        self._model, self._graph, self._seed = model, graph, seed
+        self._formulas = [_formula(method) for method in methods]
+        needs = frozenset().union(*(formula.needs for formula in self._formulas))
+        self._labelled = _labelled(self._formulas)
+        self._objective = make_objective(loss, model=model) if self._labelled else UNJUDGED
+        self._loss_name = loss_name or self._objective.name
+        self._gatherers = _gatherers(model, self._objective, needs, graph, seed) if needs else []
+        self._digest = architecture_digest(model)
+
+    def scores(
+        self,
+        batches: Iterable[Any] | None,
+        *,
+        microbatch: int | None = None,
+        chunk: int | None = None,
+        normalize: str = "none",
+        progress: Progress = SILENT,
+    ) -> dict[str, Scores]:
+        """By method, of the values that the model has now; as :func:`score_all`."""
+        _check(self._formulas, batches, self._graph)
+        found: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
+        if self._gatherers:
+            assert batches is not None
+            for gatherer in self._gatherers:
+                gatherer.clear()
+            found = gather(
+                self._model, batches, self._objective, self._gatherers,
+                microbatch=microbatch, chunk=chunk, progress=progress,
+            )  # fmt: skip
+            facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
+            if self._labelled:
+                facts = {"loss": self._loss_name, **facts}
+        statistics = Statistics(
+            values_of(self._model),
+            graph=self._graph,
+            scales=_scales(self._model),
+            seed=self._seed,
+            **found,
+        )
+        kinds = {name: kernel.kind for name, kernel in kernels(self._model).items()}
+        return {
+            formula.name: _scores(formula, statistics, self._digest, kinds, facts, normalize)
+            for formula in self._formulas
+        }
 
 
 class _Unjudged(Objective):

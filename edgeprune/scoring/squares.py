@@ -91,6 +91,10 @@ class Squares:
     def close(self) -> None:
         pass
 
+    def clear(self) -> None:
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+
     def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
         pairs = zip(self._names, self._sums, strict=True)
         return {self.field: {name: total.numpy() / examples for name, total in pairs}}
@@ -114,6 +118,10 @@ class Curvature(Squares):
     def __init__(self, model: Any, objective: Objective, seed: int) -> None:
         super().__init__(model, objective)
         self._seed, self._seen = seed, tf.Variable(0, dtype=tf.int32, trainable=False)
+
+    def clear(self) -> None:
+        super().clear()
+        self._seen.assign(0)
 
     def _beside(self, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
         outputs = outputs_of(self._model, inputs, training=False)

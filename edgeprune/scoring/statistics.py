@@ -82,6 +82,10 @@ class Gatherer(Protocol):
         """A micro-batch ends."""
         ...
 
+    def clear(self) -> None:
+        """What was seen is forgotten."""
+        ...
+
     def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
         """By field of :class:`Statistics`, its value for so many examples."""
         ...

@@ -6,7 +6,7 @@ from edgeprune.surgery.cutting import cut, cut_with_report
 from edgeprune.surgery.stripping import StripReport, strip, strip_with_report
 from edgeprune.surgery.telling import Kept
 from edgeprune.surgery.tracing import trace
-from edgeprune.surgery.zeroing import nearly_zero, zero
+from edgeprune.surgery.zeroing import nearly_zero, zero, zero_in_place
 
 __all__ = [
     "Account",
@@ -21,4 +21,5 @@ __all__ = [
     "strip_with_report",
     "trace",
     "zero",
+    "zero_in_place",
 ]

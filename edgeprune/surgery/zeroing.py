@@ -14,6 +14,7 @@ from edgeprune.graphs import Graph, Member
 from edgeprune.models.cloning import rebuilt
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.loading import check_values
+from edgeprune.models.names import named_weights
 from edgeprune.plans import Mask, Plan, fitting
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.tracing import trace
@@ -58,6 +59,23 @@ def nearly_zero(model: Any, plan: Plan) -> Any:
     return rebuilt(model, Zeroed(arrays(model), plan, graph))
 
 
+def zero_in_place(model: Any, plan: Plan, graph: Graph) -> None:
+    """Write the zeros of ``plan`` into ``model`` itself: for a copy that is only looked at.
+
+    Args:
+        model: whose weights change; compiled functions of it stay good.
+        plan: for it.
+        graph: of it, traced by the caller.
+
+    Raises:
+        PlanError: as :func:`nearly_zero`.
+    """
+    zeroed = Zeroed(arrays(model), plan, graph)
+    for name, variable in named_weights(model).items():
+        if name in zeroed.changed:
+            variable.assign(zeroed[name])
+
+
 def check_plan(model: Any, plan: Plan) -> None:
     """Whether ``plan`` is for ``model``, and its weights are numbers.
 
@@ -97,6 +115,11 @@ class Zeroed(Mapping[str, Array]):
                     self._cut.setdefault(member.weight, []).append((member, cut.drop))
         self._masks = {mask.weight: mask.keep for mask in map(self._fitting, plan.masks)}
         self._last: tuple[str, Array] | None = None
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """Names of the weights that get zeros."""
+        return frozenset({*self._cut, *self._masks})
 
     def _fitting(self, mask: Mask) -> Mask:
         if mask.weight not in self._weights:

@@ -1,0 +1,87 @@
+"""A model on its way down: silenced in memory as far as a plan goes, and scored there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeprune.graphs import Graph
+from edgeprune.models.cloning import clone
+from edgeprune.planning import Stage, rescored
+from edgeprune.plans import Plan
+from edgeprune.progress import SILENT, Part, Progress
+from edgeprune.scores import Scores
+from edgeprune.scoring import OWN, Scorer, own_labels
+from edgeprune.surgery import zero_in_place
+
+
+@dataclass
+class Descent:
+    """Scores of one model as it is after each of some plans, every plan within the next.
+
+    Attributes:
+        model: never changed; a copy of it is silenced, once and for all plans.
+        graph: of it.
+        method: name of the score.
+        batches: calibration data, read anew at each score.
+        loss: as :func:`edgeprune.scoring.score_model` takes it; labels that the model gives itself
+            are those of ``model``, before anything went.
+        seed: of what is drawn.
+        progress: told every score.
+    """
+
+    model: Any
+    graph: Graph
+    method: str
+    batches: Iterable[Any] | None
+    loss: Any = None
+    seed: int = 0
+    progress: Progress = SILENT
+    _copy: Any = field(default=None, init=False)
+    _scorer: Scorer | None = field(default=None, init=False)
+    _taken: int = field(default=0, init=False)
+
+    @property
+    def silenced(self) -> Any:
+        """The model as the last plan left it: to be looked at, as it changes with the next."""
+        if self._copy is None:
+            self._copy = clone(self.model)
+        return self._copy
+
+    def carry_out(self, plan: Plan) -> None:
+        """Silence what ``plan`` takes."""
+        zero_in_place(self.silenced, plan, self.graph)
+
+    def score(self, plan: Plan | None) -> Scores:
+        """Of the model when ``plan`` has been carried out.
+
+        Raises:
+            InputError, DataError, TrainingError: as :func:`edgeprune.scoring.score_model`.
+        """
+        if plan is not None:
+            self.carry_out(plan)
+        self._taken += 1
+        shown = Part(self.progress, f"score {self._taken}") if self._taken > 1 else self.progress
+        return self._scored().scores(self.batches, progress=shown)[self.method]
+
+    def stages(self, **asked: Any) -> Iterator[Stage]:
+        """As :func:`edgeprune.planning.rescored`, by these scores."""
+        return rescored(self.score, self.graph, **asked)
+
+    def _scored(self) -> Scorer:
+        if self._scorer is None:
+            loss, name = self.loss, None
+            if isinstance(loss, str) and loss in OWN and self.batches is not None:
+                name = loss
+                loss, drawn = own_labels(self.model, self.batches, loss, self.seed)
+                self.batches = list(drawn)
+            self._scorer = Scorer(
+                self.silenced,
+                [self.method],
+                loss=loss,
+                graph=self.graph,
+                seed=self.seed,
+                loss_name=name,
+            )
+        return self._scorer
