@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         prune,
         run,
         score,
+        search,
         strip,
         trace,
         verify,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from edgeprune.plans import Cut, Mask, Plan
     from edgeprune.results import Result
     from edgeprune.scores import Scores
+    from edgeprune.searches import Search
     from edgeprune.targets import Target
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "Plan",
     "Result",
     "Scores",
+    "Search",
     "Target",
     "bench",
     "cut",
@@ -61,6 +64,7 @@ __all__ = [
     "prune",
     "run",
     "score",
+    "search",
     "strip",
     "trace",
     "verify",
@@ -79,6 +83,7 @@ _NOUNS = {
     "Plan": "plans",
     "Result": "results",
     "Scores": "scores",
+    "Search": "searches",
     "Target": "targets",
 }
 

@@ -19,6 +19,7 @@ from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.results import Result
 from edgeprune.scores import Scores
+from edgeprune.searches import Search
 
 if TYPE_CHECKING:
     from edgeprune.recipes import Recipe
@@ -156,6 +157,72 @@ def plan(
         exclude=_globs(exclude),
         constraints=Constraints(multiple, minimum, most),
     )
+
+
+def search(
+    model: Any,
+    data: Any,
+    *,
+    max_drop: float,
+    of: Literal["sparsity", "channels"] = "sparsity",
+    method: str = "taylor",
+    loss: Any = None,
+    metric: Any = None,
+    pattern: str = "none",
+    scope: Literal["global", "layer"] = "global",
+    exclude: Sequence[str] = (),
+    multiple: int = 1,
+    minimum: int = 1,
+    most: float = 1.0,
+    folds: int = 5,
+    grid: Sequence[float] = (),
+    confidence: float = 0.95,
+    microbatch: int = 32,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Search:
+    """The largest share that may go within a budget of the metric, by cross-validation; plans are
+    tried in one shot, without recovery.
+
+    Args:
+        model: never changed.
+        data: with labels, as :func:`prune` takes it; best examples that the model was not trained
+            on, as on those it does better than on any others.
+        max_drop: most that the metric may lose, in its own unit, on another set of as many
+            examples.
+        of: whose share: ``"sparsity"`` or ``"channels"``.
+        method, loss, metric: as :func:`prune`.
+        pattern … most: as :func:`plan`.
+        folds: each is judged by plans whose scores come from the others.
+        grid: try these shares; bisection where absent.
+        confidence: with which the drop on that other set is within ``max_drop``.
+        microbatch, seed: as :func:`prune`.
+
+    Returns:
+        The share, the plan made with it from scores of all data, what was tried, and each fold's
+        own largest share.
+
+    Raises:
+        PlanError: no share is within the budget, or a number out of its range.
+        DataError: no labels, or data that does not fit.
+    """
+    from edgeprune.feeding import as_dataset
+    from edgeprune.models import make_task
+    from edgeprune.pipeline.goals import Goal
+    from edgeprune.pipeline.searching import Searching, Terms
+    from edgeprune.planning import Constraints
+
+    model = _model(model)
+    goal = Goal(
+        pattern=pattern, scope=scope, exclude=_globs(exclude),
+        constraints=Constraints(multiple, minimum, most),
+    )  # fmt: skip
+    terms = Terms(max_drop, of, folds, tuple(grid), confidence)
+    task = make_task(loss, metric, None, None, model=model, base=None)
+    return Searching(
+        model, as_dataset(data, model), task, method, goal, terms, microbatch, seed,
+        progress=progress,
+    ).run()  # fmt: skip
 
 
 def zero(model: Any, plan: Plan) -> Any:

@@ -46,6 +46,7 @@ from edgeprune.cli.options import (
     gathered,
 )
 from edgeprune.cli.ranges import NOT_NEGATIVE, option, whole
+from edgeprune.cli.searching import Budget, Folds, Grid, Of, check_search
 from edgeprune.cli.terminal import Session
 
 
@@ -135,6 +136,20 @@ def plan(
     most: Most = None,
     target: Device = None,
     inexact: Inexact = False,
+    max_drop: Budget = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For --max-drop: examples with labels to judge by."),
+    ] = None,
+    of: Annotated[
+        Of, typer.Option("--of", help="Whose largest share --max-drop asks for.")
+    ] = Of.sparsity,
+    folds: Folds = 5,
+    grid: Grid = None,
+    loss: Loss = None,
+    metric: Metric = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -144,25 +159,43 @@ def plan(
     """
     from edgeprune import verbs
 
-    facts = verbs.plan_file(
-        scores,
-        out,
-        model=verbs.Source(model, trust=trust_model) if model is not None else None,
-        sparsity=sparsity,
-        threshold=threshold,
-        channels=channels,
-        pattern=pattern,
-        scope=scope.value,
-        exclude=tuple(exclude or ()),
-        targets=tuple(target or ()),
-        inexact=inexact,
+    settings: dict[str, Any] = {
+        "pattern": pattern, "scope": scope.value, "exclude": tuple(exclude or ()),
+        "targets": tuple(target or ()), "inexact": inexact,
         **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
-    )
+    }  # fmt: skip
+    shares = {"--sparsity": sparsity, "--threshold": threshold, "--channels": channels}
+    if max_drop is not None:
+        given = next((name for name, value in shares.items() if value is not None), None)
+        check_search(given, model, data)
+        facts = verbs.search_file(
+            verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),  # type: ignore[arg-type]
+            scores,
+            out,
+            max_drop=max_drop,
+            of=of.value,
+            folds=folds,
+            grid=grid or (),
+            progress=session.progress,
+            **settings,
+        )
+    else:
+        facts = verbs.plan_file(
+            scores,
+            out,
+            model=verbs.Source(model, trust=trust_model) if model is not None else None,
+            sparsity=sparsity,
+            threshold=threshold,
+            channels=channels,
+            **settings,
+        )
     from edgeprune.cli.accounts import drained_lines, inexact_lines, pattern_lines, reached_lines
+    from edgeprune.cli.searching import search_parts
     from edgeprune.cli.tables import widths_table
 
     why = facts["why"]
-    parts: list[Any] = [widths_table(why["widths"])] if facts["channels"] else []
+    parts: list[Any] = [*search_parts(facts["search"])] if max_drop is not None else []
+    parts += [widths_table(why["widths"])] if facts["channels"] else []
     parts += inexact_lines(why.get("inexact", {}))
     if facts["channels"]:
         kept = ((name, each["kept"], each["size"]) for name, each in why["widths"].items())

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from keras.src.losses.losses import LossFunctionWrapper
 
@@ -70,6 +72,29 @@ class Objective:
                 ) from error
             total = total + factors[place] * value
         return total
+
+
+def per_example(
+    objective: Objective, labels: Sequence[Any], outputs: Sequence[Any]
+) -> npt.NDArray[np.float64] | None:
+    """What each example adds to ``objective``, where every loss in it is a mean over examples;
+    otherwise ``None``. Arguments as :meth:`Objective.__call__`."""
+    losses = objective.losses * len(outputs) if len(objective.losses) == 1 else objective.losses
+    factors = objective.weights * len(outputs) if len(objective.weights) == 1 else objective.weights
+    judged = [place for place, loss in enumerate(losses) if loss is not None]
+    labels = _spread(labels, judged, len(outputs), "labels")
+    total = np.zeros(len(outputs[0]))
+    for place in judged:
+        loss = _by_shape(losses[place], labels[place], outputs[place])
+        if getattr(loss, "reduction", "") not in ("sum_over_batch_size", "mean"):
+            return None
+        values = np.asarray(
+            keras.ops.convert_to_numpy(loss.call(labels[place], outputs[place])), np.float64
+        )
+        if not values.ndim or len(values) != total.size:
+            return None
+        total += factors[place] * values.reshape(total.size, -1).mean(axis=1)
+    return total
 
 
 def make_objective(loss: Any = None, *, model: Any, base: Path | None = None) -> Objective:

@@ -6,6 +6,7 @@ from edgeprune.surgery.cutting import cut, cut_with_report
 from edgeprune.surgery.stripping import StripReport, strip, strip_with_report
 from edgeprune.surgery.telling import Kept
 from edgeprune.surgery.tracing import trace
+from edgeprune.surgery.trying import Trial
 from edgeprune.surgery.zeroing import nearly_zero, zero, zero_in_place
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Kept",
     "Lot",
     "StripReport",
+    "Trial",
     "accounted",
     "cut",
     "cut_with_report",

@@ -13,6 +13,7 @@ from edgeprune.verbs.method import (
     zero_file,
 )
 from edgeprune.verbs.recovering import recover_file
+from edgeprune.verbs.searching import search_file
 from edgeprune.verbs.sources import Source
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "report_file",
     "schema_of",
     "score_file",
+    "search_file",
     "strip_file",
     "verify_file",
     "zero_file",

@@ -79,7 +79,7 @@ def plan_file(
     ``inexact`` frees groups as :func:`edgeprune.trace` does."""
     placed(out, ".json")
     check_file(out.with_suffix(".npz"))
-    asked |= _multiple(targets, asked)
+    asked |= multiple_of(targets, asked)
     if inexact and asked.get("channels") is None:
         raise InputError(
             "--inexact says which channels may be cut: add --channels, or leave it out"
@@ -106,7 +106,7 @@ def plan_file(
     plan = api.plan(found, graph, **asked)
     check_something(plan, found, graph)
     plan.save(out)
-    facts = {"file": str(out), **_planned(plan)}
+    facts = {"file": str(out), **planned(plan)}
     if graph is not None and plan.cuts:
         facts["shortfall"] = shortfall(plan, graph, asked["channels"])
     return facts
@@ -170,7 +170,7 @@ def prune_file(
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
     are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
     source.gives(out, *MODELS)
-    asked |= _multiple(targets, asked)
+    asked |= multiple_of(targets, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
         beside = plan_out.with_suffix(".npz")
@@ -199,12 +199,12 @@ def prune_file(
     return {
         "file": str(out),
         **counts(model, found.model),
-        "plan": _planned(found.plan),
+        "plan": planned(found.plan),
         **found.facts(),
     }
 
 
-def _multiple(targets: Sequence[str], asked: Facts) -> Facts:
+def multiple_of(targets: Sequence[str], asked: Facts) -> Facts:
     """The multiple that the profiles ask for, where none is said."""
     if not targets:
         return {}
@@ -216,7 +216,8 @@ def _multiple(targets: Sequence[str], asked: Facts) -> Facts:
     return {} if "multiple" in asked else {"multiple": multiple}
 
 
-def _planned(plan: Any) -> Facts:
+def planned(plan: Any) -> Facts:
+    """What a plan takes, and why."""
     kept = sum(int(mask.keep.sum()) for mask in plan.masks)
     total = sum(int(mask.keep.size) for mask in plan.masks)
     return {

@@ -382,6 +382,31 @@ def test_a_pattern_of_n_in_m(program: Program, folder: Path, zeroed: Path) -> No
     assert not (folder / "bad.json").exists()
 
 
+def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroed: Path) -> None:
+    search = ("plan", "s.npz", "--model", "model.keras", "--data", "d.npz", "--max-drop", 0.05)
+    code, out, err = program(folder, *search, "-o", "within.json")
+    assert code == 0, err
+    assert "taken" in out and "folds by themselves" in out
+    assert "with 95% confidence" in out and max(map(len, out.splitlines())) <= 100
+    facts = program.facts(folder, *search, "--grid", "0.2,0.95", "--folds", 3, "-o", "grid.json")
+    assert [point["share"] for point in facts["search"]["points"]] == [0.2, 0.95]
+    assert facts["search"]["share"] == facts["why"]["asked"]["sparsity"] == 0.2
+    facts = program.facts(folder, *search[:-1], 0.3, "--of", "channels", "-o", "cut.json")
+    assert facts["channels"] and facts["masks"] == 0
+    assert json.loads((folder / "cut.json").read_text())["why"]["search"] == facts["search"]
+    for wrong, said in (
+        (("--sparsity", "0.5"), "leave --sparsity out"),
+        (("--folds", "1"), "1 is not a whole number from 2 to 100"),
+        (("--grid", "0.5,2"), "2 is not a share from 0 to below 1"),
+        (("--target", "host"), "add --channels"),
+    ):
+        code, out, err = program(folder, *search, *wrong, "-o", "bad.json")
+        assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+    code, out, err = program(folder, *search[:4], "--max-drop", 0.1, "-o", "bad.json")
+    assert code == 2 and "add --data FILE" in err
+    assert not (folder / "bad.json").exists()
+
+
 def test_prune_by_a_threshold(program: Program, folder: Path) -> None:
     facts = program.facts(
         folder, "prune", "model.keras", "--data", "d.npz", "--threshold", 0.2, "--method",

@@ -1,0 +1,89 @@
+"""The verbs that try plans on data: how much may go, and where it hurts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import InputError, PlanError
+from edgeprune.files import check_file
+from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.method import multiple_of, planned
+from edgeprune.verbs.sources import Facts, Source
+
+
+def search_file(
+    source: Source,
+    scores: Path,
+    out: Path,
+    *,
+    max_drop: float,
+    of: str = "sparsity",
+    folds: int = 5,
+    grid: Sequence[float] = (),
+    confidence: float = 0.95,
+    targets: Sequence[str] = (),
+    inexact: bool = False,
+    pattern: str = "none",
+    scope: Any = "global",
+    exclude: Sequence[str] = (),
+    multiple: int | None = None,
+    minimum: int = 1,
+    most: float = 1.0,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Find the largest share within ``max_drop`` and decide what goes; writes ``out`` (.json, and
+    its masks beside it). The folds are scored by the formula of ``scores``, and the plan is made
+    from these."""
+    source.gives(out, ".json")
+    check_file(out.with_suffix(".npz"))
+    if out.with_suffix(".npz").resolve() == scores.resolve():
+        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
+    asked: Facts = {"channels": 1 if of == "channels" else None}
+    asked |= {} if multiple is None else {"multiple": multiple}
+    multiple = (asked | multiple_of(targets, asked)).get("multiple")
+    from edgeprune.pipeline.goals import Goal
+    from edgeprune.pipeline.searching import Searching, Terms
+    from edgeprune.planning import Constraints, shortfall
+    from edgeprune.scores import Scores
+    from edgeprune.scoring import METHODS
+    from edgeprune.surgery import trace
+
+    found = Scores.load(scores)
+    if found.method not in METHODS:
+        raise InputError(f"{scores}: scored by {found.method!r}, which cannot be scored anew here")
+    terms = Terms(max_drop, of, folds, tuple(grid), confidence)  # type: ignore[arg-type]
+    goal = Goal(
+        channels=0.5 if of == "channels" else None,
+        pattern=pattern,
+        scope=scope,
+        exclude=tuple(exclude),
+        constraints=Constraints(multiple or 1, minimum, most),
+        inexact=inexact,
+    )
+    model = source.found().opened()
+    digest = trace(model).model
+    if digest != found.model:
+        raise PlanError(
+            f"{scores}: scores of another model (architecture {found.model[:12]}) than "
+            f"{source.model} ({digest[:12]}); give that one, or score {source.model}"
+        )
+    search = Searching(
+        model,
+        source.fed("calibrate", model),
+        source.task(model),
+        found.method,
+        goal,
+        terms,
+        int(found.facts.get("microbatch") or 32),
+        source.seed,
+        whole=found,
+        progress=progress,
+    ).run()
+    search.plan.save(out)
+    facts: Facts = {"file": str(out), **planned(search.plan), "search": search.facts()}
+    if of == "channels":
+        graph = trace(model, inexact=inexact)
+        facts["shortfall"] = shortfall(search.plan, graph, search.share)
+    return facts
