@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         plan,
         prune,
         run,
+        scan,
         score,
         search,
         strip,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from edgeprune.measurements import Measurement
     from edgeprune.plans import Cut, Mask, Plan
     from edgeprune.results import Result
+    from edgeprune.scans import Scan
     from edgeprune.scores import Scores
     from edgeprune.searches import Search
     from edgeprune.targets import Target
@@ -50,6 +52,7 @@ __all__ = [
     "Member",
     "Plan",
     "Result",
+    "Scan",
     "Scores",
     "Search",
     "Target",
@@ -63,6 +66,7 @@ __all__ = [
     "plan",
     "prune",
     "run",
+    "scan",
     "score",
     "search",
     "strip",
@@ -82,6 +86,7 @@ _NOUNS = {
     "Member": "graphs",
     "Plan": "plans",
     "Result": "results",
+    "Scan": "scans",
     "Scores": "scores",
     "Search": "searches",
     "Target": "targets",

@@ -18,6 +18,7 @@ from edgeprune.measurements import Measurement, Verification
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.results import Result
+from edgeprune.scans import Scan
 from edgeprune.scores import Scores
 from edgeprune.searches import Search
 
@@ -222,6 +223,60 @@ def search(
     return Searching(
         model, as_dataset(data, model), task, method, goal, terms, microbatch, seed,
         progress=progress,
+    ).run()  # fmt: skip
+
+
+def scan(
+    model: Any,
+    data: Any,
+    *,
+    of: Literal["channels", "weights"] = "channels",
+    ratios: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    method: str = "taylor",
+    loss: Any = None,
+    metric: Any = None,
+    pattern: str = "none",
+    exclude: Sequence[str] = (),
+    examples: int | None = None,
+    confidence: float = 0.95,
+    folder: Path | str | None = None,
+    microbatch: int = 32,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Scan:
+    """How much the metric suffers when one place loses more and more, all others being whole.
+
+    Args:
+        model: never changed.
+        data: with labels, as :func:`prune` takes it. At most half of it, and 2048 examples, score;
+            the others judge.
+        of: places are groups that lose ``"channels"``, or kernels that lose single ``"weights"``.
+        ratios: shares that go, the lowest scores first.
+        method, loss, metric: as :func:`prune`; a score of channels only for channels.
+        pattern: blocks, of weights.
+        exclude: globs of layer, weight or group names to leave out.
+        examples: most that judge.
+        confidence: of the intervals.
+        folder: every finished curve is written there, and found again by the same call.
+        microbatch, seed: as :func:`prune`.
+
+    Returns:
+        A curve a place; each drop with its standard error, example by example against ``model``.
+
+    Raises:
+        PlanError: no place can lose anything, a glob that matches nothing, a number out of range.
+        DataError: no labels, or data that does not fit.
+    """
+    from edgeprune.feeding import as_dataset
+    from edgeprune.models import make_task
+    from edgeprune.pipeline.scanning import Scanning, Sweep
+
+    model = _model(model)
+    sweep = Sweep(of, tuple(ratios), pattern, _globs(exclude), examples, confidence)
+    task = make_task(loss, metric, None, None, model=model, base=None)
+    return Scanning(
+        model, as_dataset(data, model), task, method, sweep, microbatch, seed,
+        folder=None if folder is None else Path(folder), progress=progress,
     ).run()  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from edgeprune.cli import delivery, hosts, method, road
+from edgeprune.cli import delivery, hosts, method, road, scanning
 from edgeprune.cli.common import everywhere, taken
 from edgeprune.cli.faults import INTERRUPTED, guarded
 from edgeprune.cli.terminal import Session
@@ -38,6 +38,7 @@ def program() -> typer.Typer:
 
     road.add(app)
     method.add(app)
+    scanning.add(app)
     delivery.add(app)
     hosts.add(app)
     return app

@@ -29,13 +29,14 @@ class Of(StrEnum):
     channels = "channels"
 
 
-def _shares(text: Any) -> Any:
+def shares(text: Any) -> Any:
+    """Shares that are parted by commas."""
     return tuple(SHARE(part.strip()) for part in str(text).split(","))
 
 
 Grid = Annotated[
     Any,
-    typer.Option("--grid", metavar="X,X", parser=_shares, help="Try these shares; else bisection."),
+    typer.Option("--grid", metavar="X,X", parser=shares, help="Try these shares; else bisection."),
 ]
 
 

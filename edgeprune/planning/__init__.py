@@ -2,10 +2,12 @@
 
 from edgeprune.planning.budgets import Budgets, Latency
 from edgeprune.planning.constraining import Constraints
+from edgeprune.planning.excluding import excluded
 from edgeprune.planning.explaining import check_something, shortfall, staying
 from edgeprune.planning.requests import make_plan
 from edgeprune.planning.rescoring import Stage, check_step, rescored
 from edgeprune.planning.schedules import ramp
+from edgeprune.planning.singling import from_group, from_weight
 
 __all__ = [
     "Budgets",
@@ -14,6 +16,9 @@ __all__ = [
     "Stage",
     "check_something",
     "check_step",
+    "excluded",
+    "from_group",
+    "from_weight",
     "make_plan",
     "ramp",
     "rescored",

@@ -2,6 +2,7 @@
 here."""
 
 from edgeprune.reporting.page import html
+from edgeprune.reporting.plots import curves_plot
 from edgeprune.reporting.text import markdown
 
-__all__ = ["html", "markdown"]
+__all__ = ["curves_plot", "html", "markdown"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeprune.reporting import numbers
 from edgeprune.results import LayerChange, Result, Round, Row
+from edgeprune.scans import Scan
 
 COLOURS = {
     "ink": "#010101",
@@ -30,6 +31,23 @@ MOST_LAYERS = 48
 
 MOST_ROUNDS = 6
 """Rounds that are named below the plot of them."""
+
+WIDE_IN = 8.5
+"""Of a plot that is a file of its own."""
+
+MOST_CURVES = 36
+"""Panels of a scan; its JSON holds all curves."""
+
+ACROSS = 3
+PANEL_IN = 1.6
+PAPER = "#14171a"
+SHADES = (
+    {"ink": "#1c2024", "muted": "#5d666f", "line": "#dfe3e7", "before": "#8c97a3",
+     "after": "#0f7b6c", "mark": "#b4530a"},
+    {"ink": "#e6e9ec", "muted": "#9aa4ae", "line": "#343b42", "before": "#77828e",
+     "after": "#3fbfa9", "mark": "#f0a35e"},
+)  # fmt: skip
+"""The page's colours, light and dark, for a plot that is a file of its own."""
 
 _LABEL = 19
 _FONT = 10
@@ -105,15 +123,60 @@ def rounds_plot(result: Result) -> str:
     return _svg(figure, "rounds", f"{result.metric} on the validation split after each round")
 
 
+def curves_plot(scan: Scan) -> str:
+    """A panel for each place, those that suffer most first: the metric's drop by ratio, with the
+    band of its interval; all of one scale."""
+    curves = scan.ranked[:MOST_CURVES]
+    rows = math.ceil(len(curves) / ACROSS)
+    figure = _blank(0.62 + PANEL_IN * rows, WIDE_IN)
+    bands = [
+        [reading.drop.interval(scan.confidence) for reading in curve.readings] for curve in curves
+    ]
+    most = max(max(reading.drop.value for reading in curve.readings) for curve in curves)
+    top = max(most, max(high for band in bands for _, high in band) / 3, 1e-6) * 1.1
+    for place, (curve, band) in enumerate(zip(curves, bands, strict=True)):
+        axes = figure.add_subplot(rows, ACROSS, place + 1)
+        gone = [reading.ratio for reading in curve.readings]
+        axes.fill_between(gone, *zip(*band, strict=True), color=COLOURS["before"], alpha=0.28, lw=0)
+        drops = [reading.drop.value for reading in curve.readings]
+        axes.plot(gone, drops, color=COLOURS["after"], lw=1.6, marker="o", ms=3)
+        axes.axhline(0, color=COLOURS["line"], lw=0.8)
+        axes.set_title(_short(curve.name.removesuffix("/kernel")), color=COLOURS["ink"], loc="left")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-top / 8, top)
+        axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        axes.set_yticks([0, most], ["0", numbers.drop(most)] if most > 0 else ["0", ""])
+        _plain(axes)
+        axes.tick_params(colors=COLOURS["muted"], length=0)
+    figure.supxlabel(
+        f"share of {scan.of} that goes; up: {scan.metric} lost", color=COLOURS["muted"]
+    )
+    figure.tight_layout(pad=0.5)
+    label = f"drop of {scan.metric} by the share of {scan.of} that each place loses"
+    return standalone(_svg(figure, "scan", label))
+
+
+def standalone(svg: str) -> str:
+    """A plot as a file of its own: with the page's colours, light and dark."""
+    light, dark = (
+        "svg{" + "".join(f"--{name}:{value};" for name, value in shade.items()) + "}"
+        for shade in SHADES
+    )
+    dark += f"svg{{background:{PAPER}}}"
+    style = f"<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>"
+    end = svg.index(">", svg.index("<svg")) + 1
+    return svg[:end] + style + svg[end:] + "\n"
+
+
 def _told(rounds: Sequence[Round]) -> Sequence[Round]:
     """As many rounds as there is room for their names, evenly apart, the last among them."""
     return rounds[:: -math.ceil(len(rounds) / MOST_ROUNDS)][::-1]
 
 
-def _blank(height: float) -> Any:
+def _blank(height: float, width: float = WIDTH_IN) -> Any:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH_IN, height))
+    return Figure(figsize=(width, height))
 
 
 def _figure(bars: int) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from edgeprune.verbs.method import (
     zero_file,
 )
 from edgeprune.verbs.recovering import recover_file
-from edgeprune.verbs.searching import search_file
+from edgeprune.verbs.searching import scan_file, search_file
 from edgeprune.verbs.sources import Source
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "prune_file",
     "recover_file",
     "report_file",
+    "scan_file",
     "schema_of",
     "score_file",
     "search_file",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError, PlanError
-from edgeprune.files import check_file
+from edgeprune.files import check_file, check_folder, write_bytes
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.method import multiple_of, planned
 from edgeprune.verbs.sources import Facts, Source
@@ -87,3 +87,51 @@ def search_file(
         graph = trace(model, inexact=inexact)
         facts["shortfall"] = shortfall(search.plan, graph, search.share)
     return facts
+
+
+SCAN, PLOT = "scan.json", "scan.svg"
+
+
+def scan_file(
+    source: Source,
+    out: Path,
+    *,
+    of: str = "channels",
+    method: str = "taylor",
+    ratios: Sequence[float] | None = None,
+    pattern: str = "none",
+    exclude: Sequence[str] = (),
+    examples: int | None = None,
+    microbatch: int = 32,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Scan every place; writes ``scan.json`` and ``scan.svg`` into the folder ``out``, where every
+    finished curve is kept, so that a scan that was broken off goes on."""
+    check_folder(out)
+    source.found()
+    from edgeprune import reporting
+    from edgeprune.pipeline.scanning import RATIOS, Scanning, Sweep
+
+    sweep = Sweep(of, tuple(ratios or RATIOS), pattern, tuple(exclude), examples)  # type: ignore[arg-type]
+    model = source.opened()
+    scanning = Scanning(
+        model,
+        source.fed("calibrate", model),
+        source.task(model),
+        method,
+        sweep,
+        microbatch,
+        source.seed,
+        folder=out,
+        progress=progress,
+    )
+    scan = scanning.run()
+    scan.save(out / SCAN)
+    write_bytes(out / PLOT, reporting.curves_plot(scan).encode())
+    return {
+        "folder": str(out),
+        "files": [str(out / SCAN), str(out / PLOT)],
+        "kept": scanning.reused,
+        "ranked": [curve.name for curve in scan.ranked],
+        **scan.facts(),
+    }

@@ -407,6 +407,30 @@ def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroe
     assert not (folder / "bad.json").exists()
 
 
+def test_a_scan_goes_on_and_tells_what_suffers_most(program: Program, folder: Path) -> None:
+    scan = ("scan", "model.keras", "--data", "d.npz", "-o", "scan", "--ratios", "0.25,0.5,0.9")
+    code, out, err = program(folder, *scan)
+    assert code == 0, err
+    assert "place" in out and "25%" in out and "kept from before" not in out
+    assert (folder / "scan" / "scan.svg").read_text().startswith("<svg")
+    facts = program.facts(folder, *scan)
+    assert facts["kept"] == len(facts["curves"]) == 2 and set(facts["ranked"]) == {
+        "dense",
+        "dense_1",
+    }
+    low, high = (facts["curves"][0]["readings"][-1][end] for end in ("low", "high"))
+    assert low < high
+    assert json.loads((folder / "scan" / "scan.json").read_text())["curves"] == facts["curves"]
+    for wrong, said in (
+        (("--ratios", "0.5,1.5"), "1.5 is not a share"),
+        (("--examples", "1"), "1 is not a whole number from 2 up"),
+        (("--of", "weights", "--method", "gate"), "'gate' is of channels"),
+        (("-o", "model.keras"), "model.keras"),
+    ):
+        code, out, err = program(folder, *scan, *wrong)
+        assert (out, err.count("\n")) == ("", 1) and said in err and code in (1, 2)
+
+
 def test_prune_by_a_threshold(program: Program, folder: Path) -> None:
     facts = program.facts(
         folder, "prune", "model.keras", "--data", "d.npz", "--threshold", 0.2, "--method",

@@ -13,7 +13,7 @@ import edgeprune
 
 NOUNS = (
     "Artifact", "Cut", "Graph", "Group", "Mask", "Measurement", "Member", "Plan", "Result",
-    "Scores", "Search", "Target", "EdgepruneError",
+    "Scan", "Scores", "Search", "Target", "EdgepruneError",
 )  # fmt: skip
 SIGNATURES = {
     "load": "(path, *, trust=False)",
@@ -22,6 +22,9 @@ SIGNATURES = {
     "chunk=None, normalize='none', seed=0, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
+    "scan": "(model, data, *, of='channels', ratios=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "
+    "method='taylor', loss=None, metric=None, pattern='none', exclude=(), examples=None, "
+    "confidence=0.95, folder=None, microbatch=32, seed=0, progress=…)",
     "search": "(model, data, *, max_drop, of='sparsity', method='taylor', loss=None, metric=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0, folds=5, "
     "grid=(), confidence=0.95, microbatch=32, seed=0, progress=…)",
