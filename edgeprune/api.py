@@ -358,6 +358,9 @@ def prune(
     decay: Literal["none", "cosine"] = "none",
     temperature: float = 2.0,
     alpha: float = 0.0,
+    ramp: float = 0.0,
+    ramp_every: int | None = None,
+    regrow: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -382,6 +385,11 @@ def prune(
             (from the original); none: ``()``.
         epochs, learning_rate, batch, patience, decay: of the training in each round.
         temperature, alpha: of ``"distill"``, see :func:`distill`.
+        ramp: let a round's zeros grow over this share of its training's steps, with masks chosen
+            anew from its running scores (``"taylor"``, ``"magnitude"``, ``"gradient"``); 0: all
+            zeros come before it.
+        ramp_every: steps between two choices; 100, or a twentieth of the ramp where that is less.
+        regrow: share of the kept weights that change their place on the ramp, falling to 0.
         validation: share of ``data`` set aside by seed for every decision.
         calibration_examples: how many of the rest are scored and not trained on (a fifth at most).
         microbatch: examples whose gradients are averaged before the absolute value.
@@ -423,6 +431,9 @@ def prune(
         decay=decay,
         temperature=temperature,
         alpha=alpha,
+        ramp=ramp,
+        ramp_every=ramp_every,
+        regrow=regrow,
         rehearsal_epochs=rehearsal_epochs,
         validation=validation,
         calibration_examples=calibration_examples,

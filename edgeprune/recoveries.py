@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Recovery = Literal["finetune", "batchnorm", "distill"]
+RUNNING = ("magnitude", "taylor", "gradient")
+"""Scores that a training gives on its way, for zeros that grow while it goes."""
 
 
 @dataclass(frozen=True)

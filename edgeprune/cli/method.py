@@ -45,7 +45,7 @@ from edgeprune.cli.options import (
     Trust,
     gathered,
 )
-from edgeprune.cli.ranges import NOT_NEGATIVE, option, whole
+from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
 from edgeprune.cli.searching import Budget, Folds, Grid, Of, check_search
 from edgeprune.cli.terminal import Session
 
@@ -247,6 +247,16 @@ def prune(
     most: Most = None,
     target: Device = None,
     rounds: Annotated[int, option(takes=whole(1), help="One round is one shot.")] = 1,
+    ramp: Annotated[
+        float | None,
+        option(takes=SHARE, help="Let zeros grow over this share of a round's training."),
+    ] = None,
+    ramp_every: Annotated[
+        int | None, option("--ramp-every", takes=whole(1), help="Steps between choices of masks.")
+    ] = None,
+    regrow: Annotated[
+        float | None, option(takes=SHARE, help="Share of what is kept that moves on the ramp.")
+    ] = None,
     schedule: Annotated[
         Schedule, typer.Option(help="How the rounds approach the goal.")
     ] = Schedule.cubic,
@@ -319,6 +329,9 @@ def prune(
                 "batch": batch,
                 "temperature": temperature,
                 "alpha": alpha,
+                "ramp": ramp,
+                "ramp_every": ramp_every,
+                "regrow": regrow,
             }
         ),
     )

@@ -14,10 +14,25 @@ from edgeprune.patterns import Pattern
 from edgeprune.planning import Constraints, check_something, make_plan, ramp
 from edgeprune.plans import Plan
 from edgeprune.recipes import Prune
+from edgeprune.recoveries import RUNNING
+from edgeprune.recovery import Growing, Ramp
 from edgeprune.scores import Scores
 
 ALL = float(np.finfo(np.float32).max) / 2
 """A threshold that every score is below."""
+
+
+def check_running(method: str) -> None:
+    """Refuse a score that a training does not give on its way.
+
+    Raises:
+        PlanError: with those that it does.
+    """
+    if method not in RUNNING:
+        raise PlanError(
+            f"a ramp takes its scores from the training, and {method!r} is none that it gives; "
+            f"known: {', '.join(RUNNING)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -32,9 +47,11 @@ class Goal:
         max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
             round before it counts.
         inexact: cut groups too whose channels are mixed without weights; the outputs change.
+        ramp: a round's zeros come on the way of its training, not before it.
 
     Raises:
-        PlanError: ``inexact`` without ``channels``, a ``max_drop`` below 0.
+        PlanError: ``inexact`` without ``channels``, a ``max_drop`` below 0, a ramp to something
+            other than a sparsity.
     """
 
     sparsity: float | None = None
@@ -48,6 +65,7 @@ class Goal:
     schedule: Literal["cubic", "linear", "constant"] = "cubic"
     max_drop: float | None = None
     inexact: bool = False
+    ramp: Ramp | None = None
 
     def __post_init__(self) -> None:
         # Written so that NaN fails too.
@@ -57,6 +75,8 @@ class Goal:
             raise PlanError(
                 "inexact without channels: it says which channels may be cut; ask for channels too"
             )
+        if self.ramp is not None and (self.sparsity is None or self.channels is not None):
+            raise PlanError("a ramp lets a share of zeros grow: ask for sparsity, and for it alone")
 
     @classmethod
     def of(cls, prune: Prune) -> Goal:
@@ -66,7 +86,8 @@ class Goal:
             name: getattr(prune, name) for name in (*names, "schedule", "max_drop", "inexact")
         }
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
-        return cls(**values, constraints=constraints)
+        ramp = Ramp(prune.ramp, prune.ramp_every, prune.regrow) if prune.ramp else None
+        return cls(**values, constraints=constraints, ramp=ramp)
 
     def steps(self) -> list[dict[str, Any]]:
         """What each round asks of planning: the target's share by the schedule, the last one the
@@ -99,9 +120,36 @@ class Goal:
                 round.
         """
         plan = self._planned(scores, graph, number=number, within=within)
+        self.check(plan, scores, graph, number=number)
+        return plan
+
+    def check(self, plan: Plan, scores: Scores, graph: Graph | None = None, *, number: int) -> None:
+        """Refuse a plan of round ``number`` that takes nothing, where no round is left.
+
+        Raises:
+            PlanError: with the reason.
+        """
         if number == self.rounds:
             check_something(plan, scores, graph)
-        return plan
+
+    def growing(self, method: str, number: int, *, within: Plan | None) -> Growing:
+        """The zeros of round ``number`` that come on the way of its training.
+
+        Raises:
+            PlanError: ``method`` is no score that a training gives on its way.
+        """
+        assert self.ramp is not None
+        check_running(method)
+        pattern, scope, exclude = self.pattern, self.scope, self.exclude
+
+        def planned(scores: Scores, share: float, within: Plan | None) -> Plan:
+            return make_plan(
+                scores, sparsity=share, pattern=pattern, scope=scope, exclude=exclude, within=within
+            )
+
+        target = self.steps()[number - 1]["sparsity"]
+        asked = [pattern, scope, list(exclude)]
+        return Growing(method, self.ramp, target, planned, within, asked)
 
     def _planned(
         self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None

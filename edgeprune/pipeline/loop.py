@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
-from edgeprune.pipeline.goals import Goal
+from edgeprune.pipeline.goals import Goal, check_running
 from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
 from edgeprune.pipeline.rounds import Material, Rounds, Turn, rehearse
@@ -17,7 +17,7 @@ from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import which_train
-from edgeprune.recovery import Teaching
+from edgeprune.recovery import Ramp, Teaching
 from edgeprune.surgery import StripReport, accounted
 
 _ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
@@ -105,6 +105,9 @@ def pruned(
     decay: Literal["none", "cosine"] = "none",
     temperature: float = 2.0,
     alpha: float = 0.0,
+    ramp: float = 0.0,
+    ramp_every: int | None = None,
+    regrow: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -127,7 +130,13 @@ def pruned(
             "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
             "or 'distill' into recover, or use plan and cut"
         )
-    goal = Goal(constraints=Constraints(multiple, minimum, most), **asked)
+    goal = Goal(
+        constraints=Constraints(multiple, minimum, most),
+        ramp=Ramp(ramp, ramp_every, regrow) if ramp else None,
+        **asked,
+    )
+    methods = [method] if isinstance(method, str) else method
+    _check_ramp(goal, methods, recover, ramp_every, regrow)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
     goal.foretold(model)
@@ -156,3 +165,18 @@ def pruned(
     )
     small, report = loop.ended(turn)
     return Pruned(small, turn, before, loop, report)
+
+
+def _check_ramp(
+    goal: Goal, methods: Sequence[str], recover: Sequence[str], every: int | None, regrow: float
+) -> None:
+    if goal.ramp is None:
+        given = {"ramp_every": every, "regrow": regrow or None}
+        for name, value in given.items():
+            if value is not None:
+                raise PlanError(f"{name} = {value} is of a ramp, and none is asked for; add ramp")
+        return
+    if not which_train(recover):
+        raise PlanError("a ramp grows while a model trains: put 'finetune' or 'distill' in recover")
+    for method in methods:
+        check_running(method)

@@ -19,6 +19,7 @@ from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import NEEDS
 from edgeprune.recovery import (
+    Growth,
     History,
     Pace,
     Teaching,
@@ -66,6 +67,8 @@ class Ground:
         seed: of a step by its name.
         plan: whose zeros are held, beside those that are there.
         trace: how a plan's cuts are held; see :func:`edgeprune.recovery.hold`.
+        growth: zeros that come on the way of the first step that trains; the steps after it hold
+            them.
         checkpoint: folder for the states of the steps that train.
         stripped: channels have left since the features of a teacher were named: of those, the
             layers that kept their width are compared.
@@ -81,6 +84,7 @@ class Ground:
     seed: Callable[[str], int] = lambda step: 0
     plan: Plan | None = None
     trace: Callable[[Any], Graph] | None = None
+    growth: Growth | None = None
     checkpoint: Path | None = None
     stripped: bool = False
     progress: Progress = SILENT
@@ -103,6 +107,8 @@ def recovered(model: Any, ground: Ground) -> tuple[Any, list[Facts]]:
             continue
         model, facts = STEPS[step](model, ground, number)
         told.append({"method": step, **facts})
+        if NEEDS[step].trains and ground.growth is not None:
+            ground = replace(ground, plan=ground.growth.plan, growth=None)
     return model, told
 
 
@@ -144,6 +150,7 @@ def _finetune(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
         seed=ground.seed("finetune"),
         plan=ground.plan,
         trace=ground.trace,
+        growth=ground.growth,
         checkpoint=ground.place(number, "finetune"),
         progress=ground.progress,
     )
@@ -174,6 +181,7 @@ def _distill(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
         teaching=teaching,
         plan=ground.plan,
         trace=ground.trace,
+        growth=ground.growth,
         checkpoint=ground.place(number, "distill"),
         progress=ground.progress,
     )

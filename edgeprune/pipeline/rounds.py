@@ -17,6 +17,7 @@ from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.recovering import RECOVERY_BATCH, Ground, Settings, recovered
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
+from edgeprune.recovery import Growth
 from edgeprune.scores import Scores
 from edgeprune.scoring import score_model
 from edgeprune.seeds import derived_seed
@@ -134,6 +135,8 @@ class Rounds:
         """Round ``number`` (from 1) on what the round before left."""
         goal, material = self.goal, self.material
         shown = Part(self.progress, self._name(number))
+        if goal.ramp is not None:
+            return self._grown(number, model, plan, checkpoint, shown)
         graph = self.graph if goal.channels is not None else None
         scores = score_model(
             model,
@@ -156,12 +159,32 @@ class Rounds:
         gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
         return Turn(model, plan, scores, material.measure(model), gone, number)
 
+    def _grown(
+        self, number: int, model: Any, plan: Plan | None, checkpoint: Path | None, shown: Progress
+    ) -> Turn:
+        """A round whose zeros come on the way of its training."""
+        growing = self.goal.growing(self.method, number, within=plan)
+        model = self.recover(
+            model,
+            seed=f"{self.label}-{number}",
+            plan=plan,
+            growth=growing,
+            checkpoint=checkpoint,
+            progress=shown,
+        )
+        assert growing.plan is not None and growing.scores is not None
+        self.goal.check(growing.plan, growing.scores, number=number)
+        gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
+        metric = self.material.measure(model)
+        return Turn(model, growing.plan, growing.scores, metric, gone, number)
+
     def recover(
         self,
         model: Any,
         *,
         seed: str,
         plan: Plan | None = None,
+        growth: Growth | None = None,
         epochs: int | None = None,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
@@ -183,7 +206,8 @@ class Rounds:
             # What is mixed without weights gives biases a gradient behind zeros too.
             trace=(lambda _: self.graph) if self.goal.inexact else None,
             checkpoint=checkpoint,
-            stripped=plan is None,
+            growth=growth,
+            stripped=plan is None and growth is None,
             progress=progress or self.progress,
         )
         return recovered(model, ground)[0]

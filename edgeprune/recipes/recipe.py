@@ -75,6 +75,16 @@ class Recipe(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _ramp_trains(self) -> Self:
+        if self.prune.ramp and not which_train(self.recover):
+            raise PydanticCustomError(
+                "rule",
+                'has prune.ramp, on which zeros grow while a model trains, and no "finetune" or '
+                '"distill" in recover; add one, or leave the ramp out',
+            )
+        return self
+
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _name: str = PrivateAttr(default="edgeprune.toml")
 

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from edgeprune import patterns
 from edgeprune.documents import Names, OneOrMore, Strict
 from edgeprune.errors import PlanError
-from edgeprune.recoveries import Recovery
+from edgeprune.recoveries import RUNNING, Recovery
 
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
 Score = Literal[
@@ -246,6 +246,17 @@ class Prune(Strict):
     schedule: Literal["cubic", "linear", "constant"] = Field(
         default="cubic", description="How the rounds approach the target."
     )
+    ramp: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="Share of a round's training over which its zeros grow; 0: all before it.",
+    )
+    ramp_every: Count | None = Field(
+        default=None,
+        description="Steps between two choices of masks; absent: 100, or a twentieth of the ramp.",
+    )
+    regrow: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Share of the kept weights that change their place on the ramp."
+    )
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="Stop, one round back, when validation lost more than this."
     )
@@ -286,6 +297,33 @@ class Prune(Strict):
             "hybrid), or a pattern N:M alone; given: {found}",
             {"found": found},
         )
+
+    @model_validator(mode="after")
+    def _ramp_fits(self) -> Self:
+        if not self.ramp:
+            given = [key for key in ("ramp_every", "regrow") if getattr(self, key)]
+            if given:
+                raise PydanticCustomError(
+                    "rule",
+                    "has {given}, which says how a ramp goes, and no ramp; set ramp or leave it "
+                    "out",
+                    {"given": given[0]},
+                )
+            return self
+        if self.sparsity is None or self.channels is not None:
+            raise PydanticCustomError(
+                "rule",
+                "has a ramp, on which a share of zeros grows; ask for sparsity, and for it alone",
+            )
+        for score in self.score:
+            if score not in RUNNING:
+                raise PydanticCustomError(
+                    "rule",
+                    "has a ramp, which takes its scores from the training, and {score} is none "
+                    "that it gives; known: {known}",
+                    {"score": repr(score), "known": ", ".join(RUNNING)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _constraints_fit(self) -> Self:

@@ -5,14 +5,19 @@ from edgeprune.recovery.batchnorm import batch_norms, reestimate_batchnorm
 from edgeprune.recovery.distilling import distill, has_labels
 from edgeprune.recovery.features import check_features, kept_features
 from edgeprune.recovery.fine_tuning import fine_tune
+from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import Epoch, History
 from edgeprune.recovery.holding import hold
+from edgeprune.recovery.ramping import Growing, Ramp
 from edgeprune.recovery.teaching import Teaching, check_teacher
 
 __all__ = [
     "Epoch",
+    "Growing",
+    "Growth",
     "History",
     "Pace",
+    "Ramp",
     "Teaching",
     "batch_norms",
     "check_features",

@@ -12,6 +12,7 @@ from edgeprune.models import Task
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recovery.aims import Decay, Pace, by_labels
+from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import History
 from edgeprune.recovery.training import train as trained
 
@@ -30,6 +31,7 @@ def fine_tune(
     plan: Plan | None = None,
     decay: Decay = "none",
     trace: Callable[[Any], Graph] | None = None,
+    growth: Growth | None = None,
     checkpoint: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Any, History]:
@@ -54,6 +56,7 @@ def fine_tune(
         decay: ``"cosine"`` lets the rate fall to 0 over all steps (Loshchilov and Hutter, "SGDR",
             2017, one cycle); ``"none"`` keeps it.
         trace: as :func:`edgeprune.recovery.hold` has it.
+        growth: zeros that come on the way; no epoch before their last competes for the best.
         checkpoint: folder of the state after each epoch; a state of the same inputs is resumed.
         progress: one task of ``epochs`` times the steps of an epoch; a note after each epoch.
 
@@ -77,6 +80,7 @@ def fine_tune(
         pace=Pace(epochs, learning_rate, batch_size, patience, seed, decay),
         plan=plan,
         trace=trace,
+        growth=growth,
         checkpoint=checkpoint,
         progress=progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ from test_pipeline_keys import keys
 import edgeprune
 from edgeprune.errors import InputError
 from edgeprune.models import kernel_elements, kernel_nonzero, values_digest
-from edgeprune.pipeline import dry_run
+from edgeprune.pipeline import dry_run, run
 from edgeprune.pipeline.recovering import STEPS, check_steps
 from edgeprune.recoveries import NEEDS
 
@@ -64,3 +65,15 @@ def test_a_layer_that_the_original_lacks_is_refused_before_anything_runs(trained
     sets = ['recover=["distill"]', 'distill.features=["frist"]']
     with pytest.raises(InputError, match="no layer 'frist' with one output, called once; did you"):
         dry_run(trained / "edgeprune.toml", sets=sets)
+
+
+def test_a_recipe_whose_zeros_grow_while_it_learns_from_the_original(project: Path) -> None:
+    sets = [
+        'recover=["batchnorm", "distill"]', "prune.ramp=0.5", "prune.regrow=0.2", "prune.rounds=1",
+        'export.formats=["fp32"]', "finetune.last_epochs=1", 'distill.features=["first"]',
+    ]  # fmt: skip
+    result = run(project / "edgeprune.toml", sets=sets)
+    assert result.sparsity >= 0.6 and result.method == "taylor"
+    build = project / ".edgeprune"
+    (facts,) = (json.loads(path.read_text()) for path in build.glob("stages/round-1/*/plan.json"))
+    assert facts["why"]["reached"]["sparsity"] >= 0.6 and facts["why"]["method"] == "taylor"

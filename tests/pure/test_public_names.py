@@ -36,7 +36,8 @@ SIGNATURES = {
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
     "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, inexact=False, "
     "recover=('finetune',), epochs=3, learning_rate=0.001, "
-    "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, rehearsal_epochs=2, "
+    "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, ramp=0.0, "
+    "ramp_every=None, regrow=0.0, rehearsal_epochs=2, "
     "validation=0.1, "
     "calibration_examples=2048, microbatch=32, seed=0, progress=…)",
     "fine_tune": "(model, data, *, loss=None, metric=None, epochs=3, learning_rate=0.001, "

@@ -245,6 +245,24 @@ ONE_FAULT = {
         ),
         'which changes the outputs, and no "finetune" or "distill" in recover to set that right',
     ),
+    "a ramp of channels": (
+        edited("sparsity = 0.9", "channels = 0.9\nramp = 0.5"),
+        "'prune' has a ramp, on which a share of zeros grows; ask for sparsity, and for it alone",
+    ),
+    "a ramp by a score that training does not give": (
+        edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "wanda"\nramp = 0.5'),
+        "takes its scores from the training, and 'wanda' is none that it gives; known: magnitude",
+    ),
+    "a ramp without training": (
+        edited("sparsity = 0.9", "sparsity = 0.9\nramp = 0.5").replace(
+            'recover = ["finetune", "batchnorm"]', 'recover = ["batchnorm"]'
+        ),
+        'has prune.ramp, on which zeros grow while a model trains, and no "finetune" or "distill"',
+    ),
+    "regrowth without a ramp": (
+        edited("sparsity = 0.9", "sparsity = 0.9\nregrow = 0.5"),
+        "'prune' has regrow, which says how a ramp goes, and no ramp; set ramp or leave it out",
+    ),
     "more than most": (
         edited("sparsity = 0.9", "channels = 0.9\nmost = 0.5"),
         "'prune' asks for channels = 0.9 with most = 0.5: of no group may more than 0.5 leave",
