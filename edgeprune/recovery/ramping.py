@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from edgeprune.errors import InputError, PlanError
-from edgeprune.models import Kernel, architecture_digest, kernels
+from edgeprune.errors import PlanError
 from edgeprune.plans import Mask, Plan
 from edgeprune.recovery.checkpoints import Array
+from edgeprune.recovery.running_scores import Running
 from edgeprune.recovery.zeros import Held
 from edgeprune.scores import Scores
 
-MEMORY = 0.99
-"""Of a running mean, a step."""
 UPDATES = 20
 """At least so many on a ramp, where its steps allow."""
 Planner = Callable[[Scores, float, Plan | None], Plan]
@@ -103,39 +99,25 @@ class Growing:
         return [self._method, ramp, self._target, self._asked]
 
     def begin(self, model: Any, held: Sequence[Held], steps: int) -> list[Held]:
-        self._digest = architecture_digest(model)
-        self._kernels: Mapping[str, Kernel] = kernels(model)
+        self._running = Running(model, self._method, pulls=self._ramp.regrow > 0)
+        self._kernels = self._running.kernels
         self._end = min(max(1, round(self._ramp.share * steps)), max(1, steps - 1))
         self._every = self._ramp.every or max(1, min(100, self._end // UPDATES))
-        self._fixed = {item.name: item.keep for item in held}
+        self._fixed = {item.name: np.asarray(item.keep) for item in held}
         self._start = self._gone(held)
-        self._places = self._trained(model)
-        shapes = {name: tuple(kernel.variable.shape) for name, kernel in self._kernels.items()}
-        running = self._places if self._method != "magnitude" else {}
-        self._means = {name: _zeros(shapes[name]) for name in running}
-        pulled = self._places if self._ramp.regrow else {}
-        self._pulls = {name: _zeros(shapes[name]) for name in pulled}
-        self._keeps = {name: tf.Variable(np.ones(shape, bool)) for name, shape in shapes.items()}
-        for name, keep in self._fixed.items():
-            if name in self._keeps:
-                self._keeps[name].assign(keep)
+        self._keeps = {
+            name: tf.Variable(
+                np.ones(tuple(kernel.variable.shape), bool) & self._fixed.get(name, True)
+            )
+            for name, kernel in self._kernels.items()
+        }
         growing = [
             Held(name, self._kernels[name].variable, keep) for name, keep in self._keeps.items()
         ]
         return [*growing, *(item for item in held if item.name not in self._keeps)]
 
     def see(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
-        for name in {**self._means, **self._pulls}:
-            gradient = gradients[self._places[name]]
-            variable = variables[self._places[name]]
-            if gradient is None:  # nothing of the loss depends on it
-                continue
-            pull = tf.abs(tf.cast(tf.convert_to_tensor(gradient), tf.float32))
-            value = tf.abs(tf.cast(tf.convert_to_tensor(variable), tf.float32))
-            if name in self._means:
-                _follow(self._means[name], pull * value if self._method == "taylor" else pull)
-            if name in self._pulls:
-                _follow(self._pulls[name], pull)
+        self._running.see(variables, gradients)
 
     def after(self, step: int) -> bool:
         if step > self._end or (step % self._every and step != self._end):
@@ -143,11 +125,11 @@ class Growing:
         done = step / self._end
         share = self._target + (self._start - self._target) * (1 - done) ** 3
         moved = self._ramp.regrow / 2 * (1 + math.cos(math.pi * done)) if step < self._end else 0.0
-        self.scores = self._scored()
+        self.scores = self._running.scores()
         gone = self.plan or self._within
         self.plan = self._planner(self.scores, max(share, 0.0) + moved * (1 - share), gone)
         if moved:
-            self.plan = self._planner(self._regrown(self.plan), share, self._within)
+            self.plan = self._planner(self._running.returning(self.plan), share, self._within)
         self._hold(self.plan)
         return True
 
@@ -158,50 +140,27 @@ class Growing:
         facts = None
         chosen: list[Array] = []
         if self.plan is not None and self.scores is not None:
-            facts = {
-                "why": dict(self.plan.why),
-                "masks": {mask.weight: mask.pattern for mask in self.plan.masks},
-                "scores": dict(self.scores.facts),
-            }
-            chosen = [mask.keep for mask in self.plan.masks]
+            masks = self.plan.masks
+            facts = {"why": dict(self.plan.why), "masks": {m.weight: m.pattern for m in masks}}
+            chosen = [mask.keep for mask in masks]
             chosen += [self.scores.weights[name] for name in self._kernels]
-        return facts, [*(each.numpy() for each in self._running()), *chosen]
+        return facts, [*(each.numpy() for each in self._running.variables), *chosen]
 
     def restore(self, facts: Any, arrays: Sequence[Array]) -> None:
-        running = self._running()
-        for variable, value in zip(running, arrays, strict=False):
-            variable.assign(value)
+        count = len(self._running.variables)
+        self._running.restore(arrays[:count])
         if facts is None:
             return
-        rest = list(arrays[len(running) :])
+        patterns, rest = facts["masks"], arrays[count:]
         masks = tuple(
-            Mask(name, rest[place].astype(bool), pattern)
-            for place, (name, pattern) in enumerate(facts["masks"].items())
+            Mask(name, keep.astype(bool), patterns[name])
+            for name, keep in zip(patterns, rest, strict=False)
         )
         cuts = self._within.cuts if self._within is not None else ()
-        self.plan = Plan(self._digest, cuts, masks, facts["why"])
+        self.plan = Plan(self._running.digest, cuts, masks, facts["why"])
         weights = dict(zip(self._kernels, rest[len(masks) :], strict=True))
-        self.scores = self._as_scores(weights)
+        self.scores = self._running.as_scores(weights)
         self._hold(self.plan)
-
-    def _running(self) -> list[Any]:
-        return [*self._means.values(), *self._pulls.values()]
-
-    def _trained(self, model: Any) -> dict[str, int]:
-        """By kernel, where it stands among the variables that are trained."""
-        places = {id(variable): at for at, variable in enumerate(model.trainable_variables)}
-        found = {
-            name: places[id(kernel.variable)]
-            for name, kernel in self._kernels.items()
-            if id(kernel.variable) in places
-        }
-        frozen = [name for name in self._kernels if name not in found]
-        if frozen and (self._method != "magnitude" or self._ramp.regrow):
-            raise InputError(
-                f"{frozen[0]!r} is not trained, so this ramp finds no gradient for it; set "
-                "trainable = True, or score by 'magnitude' without regrow"
-            )
-        return found
 
     def _gone(self, held: Sequence[Held]) -> float:
         total = sum(int(np.prod(kernel.variable.shape)) for kernel in self._kernels.values())
@@ -210,46 +169,8 @@ class Growing:
         )
         return zeros / max(1, total)
 
-    def _scored(self) -> Scores:
-        if self._method == "magnitude":
-            return self._as_scores(
-                {name: np.abs(_value(each.variable)) for name, each in self._kernels.items()}
-            )
-        return self._as_scores({name: mean.numpy() for name, mean in self._means.items()})
-
-    def _regrown(self, plan: Plan) -> Scores:
-        """Scores by which all that is left stays, and of the rest the strongest pulls come back."""
-        left = {mask.weight: mask.keep for mask in plan.masks}
-        most = max((float(pull.numpy().max()) for pull in self._pulls.values()), default=0.0)
-        weights = {}
-        for name, pull in self._pulls.items():
-            wanted = pull.numpy() / (2 * most or 1.0)
-            weights[name] = np.where(left[name], 1.0, wanted) if name in left else wanted * 0 + 1
-        return self._as_scores(weights)
-
-    def _as_scores(self, weights: Mapping[str, npt.NDArray[Any]]) -> Scores:
-        return Scores(
-            self._method,
-            self._digest,
-            {name: np.asarray(value, np.float32) for name, value in weights.items()},
-            kinds={name: kernel.kind for name, kernel in self._kernels.items()},
-            facts={"unit": "batch", "memory": MEMORY},
-        )
-
     def _hold(self, plan: Plan) -> None:
         masks = {mask.weight: mask.keep for mask in plan.masks}
         for name, keep in self._keeps.items():
             now = masks.get(name, np.ones(tuple(keep.shape), bool))
-            keep.assign(now & np.asarray(self._fixed.get(name, True)))
-
-
-def _follow(mean: Any, value: Any) -> None:
-    mean.assign(MEMORY * mean + (1 - MEMORY) * value)
-
-
-def _zeros(shape: Sequence[int]) -> Any:
-    return tf.Variable(tf.zeros(shape, tf.float32))
-
-
-def _value(variable: Any) -> npt.NDArray[Any]:
-    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
+            keep.assign(now & self._fixed.get(name, True))

@@ -216,6 +216,21 @@ def test_prune_takes_loss_and_metric_from_the_compiled_model(
     assert facts["plan"]["channels"]
 
 
+def test_prune_on_a_ramp_with_a_teacher(program: Program, folder: Path) -> None:
+    asked = ("prune", "model.keras", "--data", "d.npz", "--epochs", 2, "--ramp", 0.5)
+    asked += ("--recover", "distill", "-o", "ramped.keras")
+    facts = program.facts(
+        folder, *asked, "--sparsity", 0.8, "--pattern", "1x4", "--ramp-every", 2, "--regrow", 0.2,
+        "--temperature", 3, "--alpha", 0.1, "--save-plan", "ramped.json",
+    )  # fmt: skip
+    assert 0.8 <= facts["plan"]["why"]["reached"]["sparsity"] < 0.81
+    assert facts["plan"]["why"]["pattern"] == "1x4" and facts["sparsity"] >= 0.8
+    code, _, err = program(folder, *asked, "--channels", 0.5)
+    assert code == 2 and err.count("\n") == 1 and "ask for sparsity, and for it alone" in err
+    code, _, err = program(folder, *asked, "--sparsity", 0.5, "--method", "lamp")
+    assert code == 2 and "'lamp' is none that it gives" in err
+
+
 def test_prune_says_what_it_did_with_every_group(
     program: Program, folder: Path, zeroed: Path
 ) -> None:

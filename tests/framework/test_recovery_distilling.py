@@ -13,7 +13,7 @@ from test_recovery_fine_tuning import LOSS, Arrays, blobs, net, zeroed
 import edgeprune
 from edgeprune.errors import DataError, InputError, ModelError
 from edgeprune.models import kernels, make_task, values_digest
-from edgeprune.recovery import Pace, Teaching, distill
+from edgeprune.recovery import Pace, Teaching, distill, fine_tune
 from edgeprune.recovery.answers import averaged, distance, kinds_of
 from edgeprune.recovery.features import shared_features
 
@@ -72,11 +72,6 @@ def test_alpha_of_one_is_fine_tuning_on_the_labels(dense, sparse):
     alone, _ = distill(
         sparse, dense, blobs(), blobs(200, 1), pace=pace, task=task, teaching=Teaching(alpha=1.0)
     )
-    pair = (blobs().x, blobs().y)
-    tuned = edgeprune.fine_tune(sparse, pair, loss=LOSS, metric="accuracy", validation=0, **FAST)
-    assert np.asarray(tuned(blobs().x)).argmax(-1).mean() > 0
-    from edgeprune.recovery import fine_tune
-
     same, _ = fine_tune(
         sparse, blobs(), blobs(200, 1), task=task, epochs=2, learning_rate=0.01, batch_size=64
     )
@@ -188,9 +183,30 @@ def test_what_is_out_of_range_is_refused(dense, sparse, settings, said):
         edgeprune.distill(sparse, dense, blobs().x, **(FAST | settings))
 
 
-def test_fine_tuning_needs_labels(dense):
+def test_fine_tuning_in_python_keeps_zeros_and_takes_what_score_takes(dense, sparse, tmp_path):
+    x, y = blobs().x, blobs().y
+    asked = {"loss": LOSS, "metric": "accuracy", "checkpoint": tmp_path, **FAST}
+    new = edgeprune.fine_tune(sparse, (x, y), **asked)
+    for name, zeros in zeros_of(sparse).items():
+        assert not np.asarray(kernels(new)[name].variable)[zeros].any()
+    stream = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
+    batches = [(x[:300], y[:300]), (x[300:], y[300:])]
+    for data in (stream, batches):
+        same = edgeprune.fine_tune(sparse, data, loss=LOSS, metric="accuracy", **FAST)
+        assert values_digest(same) == values_digest(new)
+    task = make_task(LOSS, "loss", model=dense)
+    loss = {
+        each: task.evaluate(task.model_predict(model), blobs(300, 7).batches(64))
+        for each, model in (("before", sparse), ("after", new))
+    }
+    assert loss["after"] < loss["before"]
+
+
+def test_fine_tuning_needs_labels_and_a_loss(dense):
     with pytest.raises(DataError, match="labels"):
         edgeprune.fine_tune(dense, (blobs().x,), **FAST)
+    with pytest.raises(InputError, match="no compiled loss"):
+        edgeprune.fine_tune(net(), (blobs().x, blobs().y), **FAST)
 
 
 # -- the loss itself ------------------------------------------------------------------------------
