@@ -11,7 +11,7 @@ import numpy as np
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.patterns import Pattern
-from edgeprune.planning import Constraints, check_something, make_plan, ramp
+from edgeprune.planning import Constraints, check_something, excluded, make_plan, ramp
 from edgeprune.plans import Plan
 from edgeprune.recipes import Prune
 from edgeprune.recoveries import RUNNING
@@ -147,9 +147,14 @@ class Goal:
                 scores, sparsity=share, pattern=pattern, scope=scope, exclude=exclude, within=within
             )
 
+        def movable(scores: Scores) -> float:
+            kept_out = excluded(exclude, scores.weights, ())
+            sizes = {name: value.size for name, value in scores.weights.items()}
+            return 1 - sum(sizes[name] for name in kept_out) / sum(sizes.values())
+
         target = self.steps()[number - 1]["sparsity"]
         asked = [pattern, scope, list(exclude)]
-        return Growing(method, self.ramp, target, planned, within, asked)
+        return Growing(method, self.ramp, target, planned, within, asked, movable)
 
     def _planned(
         self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None

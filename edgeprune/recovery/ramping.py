@@ -63,9 +63,9 @@ class Growing:
     loss that is trained (a teacher's, too) on one batch.
 
     With ``regrow``, at step t a share f_t = regrow/2 · (1 + cos(π t/R)) of the weights that are
-    left goes beside, the lowest scores first, and as many come back where the running mean of
-    |∂E/∂w| is largest; they start at zero (Evci et al., "Rigging the Lottery", ICML 2020, with the
-    scores above in place of the magnitude, and running means in place of one batch).
+    left (and may go) goes beside, the lowest scores first, and as many come back where the running
+    mean of |∂E/∂w| is largest; they start at zero (Evci et al., "Rigging the Lottery", ICML 2020,
+    with the scores above in place of the magnitude, and running means in place of one batch).
 
     Args:
         method: one of :data:`edgeprune.recoveries.RUNNING`.
@@ -74,6 +74,7 @@ class Growing:
         planner: chooses the masks.
         within: the plan before; its zeros stay.
         asked: JSON values of what else the planner goes by; part of a checkpoint's key.
+        movable: the share of the weights that may go at all; of its rest none moves.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Growing:
         planner: Planner,
         within: Plan | None = None,
         asked: Any = None,
+        movable: Callable[[Scores], float] = lambda scores: 1.0,
     ) -> None:
         self.plan: Plan | None = None
         self.scores: Scores | None = None
@@ -93,6 +95,7 @@ class Growing:
         self._planner = planner
         self._within = within
         self._asked = asked
+        self._movable = movable
 
     def facts(self) -> Any:
         ramp = [self._ramp.share, self._ramp.every, self._ramp.regrow]
@@ -127,8 +130,9 @@ class Growing:
         moved = self._ramp.regrow / 2 * (1 + math.cos(math.pi * done)) if step < self._end else 0.0
         self.scores = self._running.scores()
         gone = self.plan or self._within
-        self.plan = self._planner(self.scores, max(share, 0.0) + moved * (1 - share), gone)
-        if moved:
+        beside = moved * max(0.0, self._movable(self.scores) - share) if moved else 0.0
+        self.plan = self._planner(self.scores, max(share, 0.0) + beside, gone)
+        if beside:
             self.plan = self._planner(self._running.returning(self.plan), share, self._within)
         self._hold(self.plan)
         return True

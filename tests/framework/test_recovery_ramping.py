@@ -40,7 +40,15 @@ class Watched(Type):
 def growing(ramp: Ramp, method: str = "taylor", kind: type = Watched, **asked: Any) -> Any:
     goal = Goal(**({"sparsity": 0.8} | asked), ramp=ramp)
     made = goal.growing(method, 1, within=None)
-    return kind(made._method, made._ramp, made._target, made._planner, made._within, made._asked)
+    return kind(
+        made._method,
+        made._ramp,
+        made._target,
+        made._planner,
+        made._within,
+        made._asked,
+        made._movable,
+    )
 
 
 def tuned(growth: Growing, data: Any = None, **settings: Any) -> Any:
@@ -115,6 +123,13 @@ def test_regrowth_moves_weights_and_keeps_their_number(pattern):
         assert wanted <= zeros(after) < wanted + 4
     assert came_back > 0
     assert kernel_nonzero(new) == total - zeros(growth.plan) <= 0.3 * total
+
+
+def test_regrowth_moves_nothing_that_is_excluded_and_asks_for_no_more_than_there_is():
+    growth = growing(Ramp(0.75, 5, 0.9), exclude=("b",), sparsity=0.7)  # 0.714 may go
+    new, _ = tuned(growth)
+    assert np.asarray(new.get_layer("b").kernel).all()
+    assert kernel_nonzero(new) == kernel_elements(new) - math.ceil(0.7 * kernel_elements(new))
 
 
 def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_it(tmp_path):
