@@ -70,6 +70,7 @@ def score(
     chunk: int | None = None,
     normalize: str = "none",
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = SILENT,
 ) -> Scores:
     """How much each connection, or each channel, matters, from calibration data; the model runs in
@@ -91,22 +92,28 @@ def score(
         normalize: ``"sum"``, ``"mean"``, ``"max"`` or ``"l2"``: each layer's scores are divided by
             that of them.
         seed: of ``"random"`` and ``"obd"``.
+        workers: processes that share the data; the scores are the same bits. With several, a script
+            keeps its work under ``if __name__ == "__main__":``.
 
     Raises:
         DataError: data that does not fit.
-        InputError: no such method, no data, or no loss given and none compiled.
+        InputError: no such method, no data, or no loss given and none compiled; with ``workers``,
+            a loss that cannot be sent to another process.
         TrainingError: the loss is not a finite number.
     """
+    from edgeprune.executors import of_workers
     from edgeprune.feeding import as_batches
     from edgeprune.scoring import METHODS, score_model
 
     model = _model(model)
+    executor = of_workers(workers)
     batches = None if data is None else as_batches(data, model=model)
     if graph is None and method in METHODS and METHODS[method].of == "channels":
         graph = trace(model)
     return score_model(
         model, batches, method=method, loss=loss, graph=graph, microbatch=microbatch,
         chunk=chunk, normalize=normalize, seed=seed, progress=progress,
+        apart=executor.map if workers > 1 else None,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ EdgepruneError                 exit 1
 ├── ExportError                exit 1   a model that cannot become this format
 ├── VerificationError          exit 1   a file that does not do what its model does
 ├── MeasurementError           exit 1   a measurement that could not be made
+├── WorkerError                exit 1   processes that share the work die
 └── Interrupted                exit 130 Ctrl-C
 
 A broken gate is no error but a result: exit code 3 (:attr:`edgeprune.results.Result.exit_code`).
@@ -100,6 +101,10 @@ class VerificationError(EdgepruneError):
 
 class MeasurementError(EdgepruneError):
     """A measurement that could not be made."""
+
+
+class WorkerError(EdgepruneError):
+    """Processes that share the work die again and again."""
 
 
 class Interrupted(EdgepruneError):

@@ -50,3 +50,11 @@ def _threads(tf: Any) -> tuple[int, int]:
         threading.get_intra_op_parallelism_threads(),
         threading.get_inter_op_parallelism_threads(),
     )
+
+
+def running_threads() -> int | None:
+    """What :func:`set_up` was called with; ``None`` where it was not."""
+    import tensorflow as tf
+
+    intra, inter = _threads(tf)
+    return intra if intra == inter and intra else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,29 @@ class Objective:
                 ) from error
             total = total + factors[place] * value
         return total
+
+    def __getstate__(self) -> Any:
+        """To another process: Keras would send a function as a name that nobody there knows."""
+        return self.name, tuple(map(_packed, self.losses)), self.weights
+
+    def __setstate__(self, state: Any) -> None:
+        name, losses, weights = state
+        found = {"name": name, "losses": tuple(map(_unpacked, losses)), "weights": weights}
+        for field, value in found.items():
+            object.__setattr__(self, field, value)
+
+
+def _packed(loss: Any) -> Any:
+    if type(loss) is LossFunctionWrapper:
+        return loss.fn, loss.name
+    return (type(loss), loss.get_config()) if isinstance(loss, keras.losses.Loss) else loss
+
+
+def _unpacked(sent: Any) -> Any:
+    if not isinstance(sent, tuple):
+        return sent
+    what, how = sent
+    return what.from_config(how) if isinstance(what, type) else LossFunctionWrapper(what, name=how)
 
 
 def per_example(
@@ -165,7 +189,8 @@ def _resolved(loss: Any, base: Path | None) -> Any:
     if isinstance(loss, keras.losses.Loss):
         return loss
     if callable(loss):
-        return LossFunctionWrapper(loss, name=_name(loss))
+        # TensorFlow opens a scope of that name, and takes no <lambda>.
+        return LossFunctionWrapper(loss, name=re.sub(r"\W", "", _name(loss)) or "loss")
     raise InputError(f"loss {loss!r} is neither a name nor a function")
 
 

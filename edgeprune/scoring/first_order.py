@@ -14,7 +14,7 @@ from edgeprune.models import Objective, kernels
 from edgeprune.models.forward import FreeBatch, Parts, outputs_of
 from edgeprune.scoring.group_sums import GroupSums
 from edgeprune.scoring.listening import Ears, Heard, ears, listening
-from edgeprune.scoring.statistics import Floats
+from edgeprune.scoring.statistics import Floats, Sums, emptied
 
 READING = ("norms", "gate", "gate_square", "active", "activation")
 """Fields of Statistics for which the layers are listened to."""
@@ -146,38 +146,36 @@ class FirstOrder:
             self._sums[name].assign_add(tf.abs(batch))
             batch.assign(tf.zeros_like(batch))
 
-    def clear(self) -> None:
-        told = (total for groups in self._told.values() for total in groups.values())
-        for total in (*self._sums.values(), *self._batch.values(), *self._read.values(), *told):
-            total.assign(tf.zeros_like(total))
-        if self._made is not None:
-            self._made.clear()
-        self._open = False
+    def begin(self, example: int) -> None:
+        pass
 
-    def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
-        told = {
-            field: {name: value.numpy() for name, value in groups.items()}
-            for field, groups in self._told.items()
+    def drained(self) -> Sums:
+        return {
+            "gradient": emptied(self._sums),
+            "group_square": self._made.drained() if self._made is not None else {},
+            "norms": emptied(self._read),
+            **{field: emptied(groups) for field, groups in self._told.items()},
         }
-        count = {name: np.maximum(value, 1) for name, value in told["count"].items()}
+
+    def found(self, sums: Sums, examples: int) -> Mapping[str, Mapping[str, Floats]]:
+        count = {name: np.maximum(value, 1) for name, value in sums["count"].items()}
+        means = ("gradient", "group_square", "gate", "gate_square")
         fields: dict[str, Mapping[str, Floats]] = {
-            "gradient": {name: total.numpy() / examples for name, total in self._sums.items()},
-            "group_square": self._made.found(examples) if self._made is not None else {},
-            "norms": {name: self._spread(name, value) for name, value in self._read.items()},
             **{
-                field: {name: value / examples for name, value in told[field].items()}
-                for field in ("gate", "gate_square")
+                field: {name: value / examples for name, value in sums[field].items()}
+                for field in means
             },
+            "norms": {name: self._spread(name, value) for name, value in sums["norms"].items()},
             **{
-                field: {name: value / count[name] for name, value in told[field].items()}
+                field: {name: value / count[name] for name, value in sums[field].items()}
                 for field in ("active", "activation")
             },
         }
         return {field: value for field, value in fields.items() if field in self._needs}
 
-    def _spread(self, name: str, squares: Any) -> Floats:
+    def _spread(self, name: str, squares: Floats) -> Floats:
         """Norms in a shape that broadcasts to the kernel's."""
-        norms = np.sqrt(squares.numpy())
+        norms: Floats = np.sqrt(squares)
         layer = self._ears.kernels[name].layer
         kernel = self._kernels[name].variable
         rank = getattr(layer, "rank", None)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from edgeprune.graphs import Graph, Member
 from edgeprune.models import named_weights
-from edgeprune.scoring.statistics import Floats
+from edgeprune.scoring.statistics import Floats, emptied
 
 
 class GroupSums:
@@ -41,9 +41,9 @@ class GroupSums:
         examples = tf.cast(examples, tf.float64)
         self._examples.assign_add(examples)
         products = {
-            name: tf.cast(gradient, tf.float64) * tf.cast(self.variables[name], tf.float64)
-            for name, gradient in gradients.items()
-            if gradient is not None
+            name: tf.cast(gradients[name], tf.float64) * tf.cast(variable, tf.float64)
+            for name, variable in self.variables.items()
+            if gradients.get(name) is not None
         }
         for group, members in self._makers.items():
             total = self._batch[group]
@@ -61,15 +61,9 @@ class GroupSums:
             batch.assign(tf.zeros_like(batch))
         self._examples.assign(0.0)
 
-    def clear(self) -> None:
-        """What was seen is forgotten."""
-        for total in (*self._batch.values(), *self._sums.values()):
-            total.assign(tf.zeros_like(total))
-        self._examples.assign(0.0)
-
-    def found(self, examples: int) -> dict[str, Floats]:
-        """By group, the mean over micro-batches."""
-        return {group: total.numpy() / examples for group, total in self._sums.items()}
+    def drained(self) -> dict[str, Floats]:
+        """By group, the sums since the last time; they begin anew."""
+        return emptied(self._sums)
 
 
 def _zeros(size: int) -> Any:

@@ -11,7 +11,7 @@ the empirical Fisher approximation", NeurIPS 2019).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.errors import InputError
-from edgeprune.models.forward import outputs_of, parts_of
+from edgeprune.models.forward import Parts, examples_of, outputs_of, parts_of
 
 OWN = ("own-kl", "own-mse")
 """Names of losses that need no labels."""
@@ -35,11 +35,47 @@ _LOSSES: Mapping[Kind, Any] = {
 }
 
 
+class OwnLabels:
+    """Labels that are drawn, in place of those of the data. The draw goes by the number of the
+    example, not by the batch that it comes in.
+
+    Args:
+        model: whose outputs are taken.
+        loss: one of :data:`OWN`.
+        seed: of the draws.
+        kinds: by output; see :func:`kinds_of`.
+    """
+
+    def __init__(self, model: Any, loss: str, seed: int, kinds: Sequence[Kind]) -> None:
+        self._model, self._seed, self._kinds = model, seed, tuple(kinds)
+        self.name = loss
+
+    @property
+    def losses(self) -> list[Any]:
+        """A Keras loss for each output."""
+        return [_LOSSES[kind]() for kind in self._kinds]
+
+    def labelled(self, parts: Parts, first: int) -> Parts:
+        """``parts`` with drawn labels; its first example is number ``first`` of all, from 0."""
+        inputs, _, weights = parts
+        answers = zip(_answers(self._model, inputs), self._kinds, strict=True)
+        labels = tuple(
+            np.stack(
+                [
+                    _draw(one, kind, np.random.default_rng((self._seed, place, first + number)))
+                    for number, one in enumerate(answer)
+                ]
+            )
+            for place, (answer, kind) in enumerate(answers)
+        )
+        return inputs, labels, weights
+
+
 def own_labels(
     model: Any, batches: Iterable[Any], loss: str, seed: int
 ) -> tuple[list[Any], Iterator[tuple[Any, ...]]]:
-    """A Keras loss for each output, and each batch with labels that are drawn, in place of those
-    that it had. The draw goes by the number of the example, not by the batch that it comes in.
+    """A Keras loss for each output, and each batch with labels that ``model`` draws, in place of
+    those that it had: for a model that is to be judged by the answers of another.
 
     Args:
         model: whose outputs are taken.
@@ -50,34 +86,29 @@ def own_labels(
     Raises:
         InputError: ``own-kl`` of outputs that are no probabilities.
     """
-    waiting = iter(batches)
+    waiting = (parts_of(batch, model) for batch in batches)
     first = next(waiting, None)
     if first is None:
         return [keras.losses.MeanSquaredError()], iter(())
-    kinds = [_kind(output, loss) for output in _answers(model, parts_of(first, model)[0])]
-    return [_LOSSES[kind]() for kind in kinds], _drawn(
-        model, itertools.chain([first], waiting), kinds, seed
-    )
+    own = OwnLabels(model, loss, seed, kinds_of(model, first, loss))
+    return own.losses, _drawn(own, itertools.chain([first], waiting))
 
 
-def _drawn(
-    model: Any, batches: Iterable[Any], kinds: list[Kind], seed: int
-) -> Iterator[tuple[Any, ...]]:
+def _drawn(own: OwnLabels, batches: Iterable[Parts]) -> Iterator[tuple[Any, ...]]:
     seen = 0
-    for batch in batches:
-        inputs, _, weights = parts_of(batch, model)
-        answers = _answers(model, inputs)
-        labels = tuple(
-            np.stack(
-                [
-                    _draw(one, kind, np.random.default_rng((seed, place, seen + number)))
-                    for number, one in enumerate(answer)
-                ]
-            )
-            for place, (answer, kind) in enumerate(zip(answers, kinds, strict=True))
-        )
-        seen += len(answers[0])
+    for parts in batches:
+        inputs, labels, weights = own.labelled(parts, seen)
+        seen += examples_of(parts)
         yield (inputs, labels, weights) if weights else (inputs, labels)
+
+
+def kinds_of(model: Any, parts: Parts, loss: str) -> tuple[Kind, ...]:
+    """What is drawn for each output, by the answers to one batch.
+
+    Raises:
+        InputError: ``own-kl`` of outputs that are no probabilities.
+    """
+    return tuple(_kind(output, loss) for output in _answers(model, parts[0]))
 
 
 def _answers(model: Any, inputs: Any) -> list[Array]:

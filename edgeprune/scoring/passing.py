@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from edgeprune.errors import InputError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
 from edgeprune.models import architecture_digest, kernels, make_objective, named_weights
-from edgeprune.models.objectives import Objective
+from edgeprune.models.forward import parts_of
 from edgeprune.progress import SILENT, Progress
 from edgeprune.scores import FloatArray, Scores
-from edgeprune.scoring.first_order import READING, FirstOrder
 from edgeprune.scoring.formulas import METHODS, Formula
+from edgeprune.scoring.gathering import Hands, gather
+from edgeprune.scoring.hiring import Terms, hired
 from edgeprune.scoring.normalizing import normalized
-from edgeprune.scoring.own_labels import OWN, own_labels
-from edgeprune.scoring.squares import Curvature, Squares
-from edgeprune.scoring.statistics import Gatherer, Statistics, gather, values_of
+from edgeprune.scoring.own_labels import OWN, Kind, kinds_of
+from edgeprune.scoring.shards import Map, gather_apart
+from edgeprune.scoring.statistics import Statistics, values_of
 
 
 def score_model(
@@ -34,12 +36,13 @@ def score_model(
     chunk: int | None = None,
     normalize: str = "none",
     seed: int = 0,
+    apart: Map | None = None,
     progress: Progress = SILENT,
 ) -> Scores:
     """Score every connection (or channel) of ``model`` by one formula; see :func:`score_all`."""
     (scores,) = score_all(
         model, batches, [method], loss=loss, graph=graph, microbatch=microbatch, chunk=chunk,
-        normalize=normalize, seed=seed, progress=progress,
+        normalize=normalize, seed=seed, apart=apart, progress=progress,
     ).values()  # fmt: skip
     return scores
 
@@ -55,6 +58,7 @@ def score_all(
     chunk: int | None = None,
     normalize: str = "none",
     seed: int = 0,
+    apart: Map | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Scores]:
     """Score ``model`` by several formulas in one pass over the data; no weight is touched.
@@ -74,6 +78,8 @@ def score_all(
         chunk: most examples in memory at once; the scores do not depend on it.
         normalize: see :func:`edgeprune.scoring.normalizing.normalized`.
         seed: of what is drawn (``random``, ``obd``, labels of its own).
+        apart: takes the shards of the data to other processes (an executor's ``map``); the scores
+            are the same bits. One after the other in this one where absent.
         progress: told every batch.
 
     Returns:
@@ -86,16 +92,11 @@ def score_all(
         DataError: no batches, or shapes that do not fit.
         TrainingError: a loss or gradient that is NaN or infinite.
     """
-    formulas = [_formula(method) for method in methods]
-    _check(formulas, batches, graph)
-    own = loss if _labelled(formulas) and isinstance(loss, str) and loss in OWN else None
-    if own is not None:
-        assert batches is not None
-        loss, batches = own_labels(model, batches, own, seed)
-    scorer = Scorer(model, methods, loss=loss, graph=graph, seed=seed, loss_name=own)
+    scorer = Scorer(model, methods, loss=loss, graph=graph, seed=seed)
     return scorer.scores(
-        batches, microbatch=microbatch, chunk=chunk, normalize=normalize, progress=progress
-    )
+        batches, microbatch=microbatch, chunk=chunk, normalize=normalize, apart=apart,
+        progress=progress,
+    )  # fmt: skip
 
 
 class Scorer:
@@ -103,8 +104,7 @@ class Scorer:
 
     Args:
         model: a built Keras model; its variables are read anew at each score.
-        methods, graph, seed: as for :func:`score_all`.
-        loss: as there, but for losses without labels (:data:`~edgeprune.scoring.OWN`).
+        methods, loss, graph, seed: as for :func:`score_all`.
         loss_name: what the facts of the scores call the loss; its own name where absent.
 
     Raises:
@@ -121,13 +121,16 @@ class Scorer:
         seed: int = 0,
         loss_name: str | None = None,
     ) -> None:
-        self._model, self._graph, self._seed = model, graph, seed
+        self._model, self._loss_name = model, loss_name
         self._formulas = [_formula(method) for method in methods]
         needs = frozenset().union(*(formula.needs for formula in self._formulas))
-        self._labelled = _labelled(self._formulas)
-        self._objective = make_objective(loss, model=model) if self._labelled else UNJUDGED
-        self._loss_name = loss_name or self._objective.name
-        self._gatherers = _gatherers(model, self._objective, needs, graph, seed) if needs else []
+        self._labelled = any(formula.labels for formula in self._formulas)
+        self._own = loss if self._labelled and isinstance(loss, str) and loss in OWN else None
+        objective = None
+        if self._labelled and self._own is None:
+            objective = make_objective(loss, model=model)
+        self._terms = Terms(objective, needs, graph, seed)
+        self._hands: Hands | None = None
         self._digest = architecture_digest(model)
 
     def scores(
@@ -137,44 +140,56 @@ class Scorer:
         microbatch: int | None = None,
         chunk: int | None = None,
         normalize: str = "none",
+        apart: Map | None = None,
         progress: Progress = SILENT,
     ) -> dict[str, Scores]:
         """By method, of the values that the model has now; as :func:`score_all`."""
-        _check(self._formulas, batches, self._graph)
+        terms = self._terms
+        _check(self._formulas, batches, terms.graph)
         found: dict[str, Any] = {}
         facts: dict[str, Any] = {}
-        if self._gatherers:
+        if terms.needs:
             assert batches is not None
-            for gatherer in self._gatherers:
-                gatherer.clear()
-            found = gather(
-                self._model, batches, self._objective, self._gatherers,
-                microbatch=microbatch, chunk=chunk, progress=progress,
-            )  # fmt: skip
+            if self._own is not None and terms.own is None:
+                kinds, batches = _looked_at(self._model, batches, self._own)
+                terms = self._terms = replace(terms, own=(self._own, kinds))
+            how: dict[str, Any] = {"microbatch": microbatch, "chunk": chunk, "progress": progress}
+            if self._hands is None:
+                self._hands = hired(self._model, terms)
+            if apart is None:
+                found = gather(self._model, batches, self._hands, **how)
+            else:
+                found = gather_apart(self._model, batches, terms, self._hands, apart, **how)
             facts = {name: found[name] for name in ("examples", "batches", "microbatch")}
             if self._labelled:
-                facts = {"loss": self._loss_name, **facts}
+                facts = {"loss": self._loss_name or self._own or terms.judge.name, **facts}
         statistics = Statistics(
             values_of(self._model),
-            graph=self._graph,
+            graph=terms.graph,
             scales=_scales(self._model),
-            seed=self._seed,
+            seed=terms.seed,
             **found,
         )
-        kinds = {name: kernel.kind for name, kernel in kernels(self._model).items()}
+        kinds_of_kernels = {name: kernel.kind for name, kernel in kernels(self._model).items()}
         return {
-            formula.name: _scores(formula, statistics, self._digest, kinds, facts, normalize)
+            formula.name: _scores(
+                formula, statistics, self._digest, kinds_of_kernels, facts, normalize
+            )
             for formula in self._formulas
         }
 
 
-class _Unjudged(Objective):
-    def __call__(self, labels: Any, outputs: Any, weights: Any = ()) -> Any:
-        return tf.constant(0.0)
-
-
-UNJUDGED = _Unjudged("none", (), ())
-"""Where no formula asks for a loss."""
+def _looked_at(
+    model: Any, batches: Iterable[Any], loss: str
+) -> tuple[tuple[Kind, ...], Iterable[Any]]:
+    """What is drawn for each output, and the batches, of which the first was looked at."""
+    waiting = iter(batches)
+    first = next(waiting, None)
+    if first is None:
+        return (), batches
+    if waiting is batches:
+        batches = itertools.chain([first], waiting)
+    return kinds_of(model, parts_of(first, model), loss), batches
 
 
 def _formula(method: str) -> Formula:
@@ -196,23 +211,6 @@ def _check(formulas: Sequence[Formula], batches: Any, graph: Graph | None) -> No
                 f"score {formula.name!r} is of channels and needs the model's graph; "
                 "pass graph=trace(model)"
             )
-
-
-def _labelled(formulas: Sequence[Formula]) -> bool:
-    return any(formula.labels for formula in formulas)
-
-
-def _gatherers(
-    model: Any, objective: Objective, needs: frozenset[str], graph: Graph | None, seed: int
-) -> list[Gatherer]:
-    found: list[Gatherer] = []
-    if needs & {"gradient", "group_square", *READING}:
-        found.append(FirstOrder(model, objective, needs, graph))
-    if "square" in needs:
-        found.append(Squares(model, objective))
-    if "curvature" in needs:
-        found.append(Curvature(model, objective, seed))
-    return found
 
 
 def _scales(model: Any) -> dict[str, FloatArray]:

@@ -15,7 +15,7 @@ from edgeprune.errors import InputError
 from edgeprune.models import Objective, kernels
 from edgeprune.models.forward import FreeBatch, Parts, examples_of, outputs_of
 from edgeprune.scoring.microbatches import between
-from edgeprune.scoring.statistics import Floats
+from edgeprune.scoring.statistics import Floats, Sums, emptied
 
 AT_ONCE = 2**25
 """Numbers that the gradients of the examples taken together may hold (256 MB of float64)."""
@@ -91,13 +91,14 @@ class Squares:
     def close(self) -> None:
         pass
 
-    def clear(self) -> None:
-        for total in self._sums:
-            total.assign(tf.zeros_like(total))
+    def begin(self, example: int) -> None:
+        pass
 
-    def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
-        pairs = zip(self._names, self._sums, strict=True)
-        return {self.field: {name: total.numpy() / examples for name, total in pairs}}
+    def drained(self) -> Sums:
+        return {self.field: emptied(dict(zip(self._names, self._sums, strict=True)))}
+
+    def found(self, sums: Sums, examples: int) -> Mapping[str, Mapping[str, Floats]]:
+        return {self.field: {name: total / examples for name, total in sums[self.field].items()}}
 
 
 class Curvature(Squares):
@@ -119,9 +120,8 @@ class Curvature(Squares):
         super().__init__(model, objective)
         self._seed, self._seen = seed, tf.Variable(0, dtype=tf.int32, trainable=False)
 
-    def clear(self) -> None:
-        super().clear()
-        self._seen.assign(0)
+    def begin(self, example: int) -> None:
+        self._seen.assign(example)
 
     def _beside(self, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
         outputs = outputs_of(self._model, inputs, training=False)

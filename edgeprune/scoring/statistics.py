@@ -1,10 +1,8 @@
-"""What the formulas need, gathered in one pass; it writes no weight."""
+"""What the formulas need of a model and its calibration data."""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,15 +10,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edgeprune.errors import DataError, TrainingError
 from edgeprune.graphs import Graph
-from edgeprune.models import Objective, kernels
-from edgeprune.models.forward import Parts, examples_of
-from edgeprune.progress import SILENT, Progress
-from edgeprune.scoring.microbatches import micro_batches
+from edgeprune.models import kernels
+from edgeprune.models.forward import Parts
 
-CAUSES = "usual causes: inputs not scaled, labels outside the outputs, from_logits the wrong way"
 Floats = npt.NDArray[np.float64]
+Sums = Mapping[str, Mapping[str, Floats]]
+"""By field, by kernel or group: float64 sums over examples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +70,10 @@ class Statistics:
 class Gatherer(Protocol):
     """Sums over the data for some fields of :class:`Statistics`."""
 
+    def begin(self, example: int) -> None:
+        """What comes next begins with this example of all, counted from 0."""
+        ...
+
     def take(self, parts: Parts, *, whole: bool) -> float:
         """One chunk, where ``whole`` all of its micro-batch; the mean loss of its examples."""
         ...
@@ -82,12 +82,12 @@ class Gatherer(Protocol):
         """A micro-batch ends."""
         ...
 
-    def clear(self) -> None:
-        """What was seen is forgotten."""
+    def drained(self) -> Sums:
+        """The sums since the last time; they begin anew."""
         ...
 
-    def found(self, examples: int) -> Mapping[str, Mapping[str, Floats]]:
-        """By field of :class:`Statistics`, its value for so many examples."""
+    def found(self, sums: Sums, examples: int) -> Mapping[str, Mapping[str, Floats]]:
+        """By field of :class:`Statistics`, its value for sums over so many examples."""
         ...
 
 
@@ -99,66 +99,9 @@ def values_of(model: Any) -> dict[str, npt.NDArray[np.float32]]:
     }
 
 
-def gather(
-    model: Any,
-    batches: Iterable[Any],
-    objective: Objective,
-    gatherers: Iterable[Gatherer],
-    *,
-    microbatch: int | None = None,
-    chunk: int | None = None,
-    progress: Progress = SILENT,
-) -> dict[str, Any]:
-    """One pass over ``batches`` in inference mode; keywords of :class:`Statistics`.
-
-    Sums are float64 and go over the chunks in order, so the result does not depend on anything but
-    model, data and micro-batches. Memory: the sums, and what one chunk needs.
-
-    Raises:
-        DataError: no batches, no labels, or shapes that do not fit.
-        TrainingError: a loss that is NaN or infinite, or that no kernel has an influence on.
-    """
-    gatherers = list(gatherers)
-    seen: list[int] = []
-    length = operator.length_hint(batches, 0) or None
-    with progress.task("score", length if microbatch is None else None) as task:
-        for number, chunks in enumerate(
-            micro_batches(batches, model, size=microbatch, chunk=chunk), start=1
-        ):
-            for parts in chunks:
-                for gatherer in gatherers:
-                    loss = gatherer.take(parts, whole=len(chunks) == 1)
-                    if not math.isfinite(loss):
-                        raise TrainingError(
-                            f"scoring: loss {objective.name!r} is {loss} in batch {number}; "
-                            f"{CAUSES}"
-                        )
-            for gatherer in gatherers:
-                gatherer.close()
-            seen.append(sum(map(examples_of, chunks)))
-            task.advance()
-    if not sum(seen):
-        raise DataError("scoring: the calibration data is empty")
-    found: dict[str, Any] = {}
-    for gatherer in gatherers:
-        found |= gatherer.found(sum(seen))
-    for value in ("gradient", "square", "curvature"):
-        if value in found:
-            _check(found[value], objective)
-    return {
-        **found, "examples": sum(seen), "batches": len(seen), "microbatch": max(seen),
-    }  # fmt: skip
-
-
-def _check(gradient: Mapping[str, Floats], objective: Objective) -> None:
-    for name, value in gradient.items():
-        if not np.isfinite(value).all():
-            raise TrainingError(
-                f"scoring: the gradient of loss {objective.name!r} is NaN or infinite in "
-                f"{name!r}; {CAUSES}"
-            )
-    if gradient and not any(value.any() for value in gradient.values()):
-        raise TrainingError(
-            f"scoring: loss {objective.name!r} does not change with any kernel; are the outputs "
-            "saturated, or is it a loss without a gradient?"
-        )
+def emptied(sums: Mapping[str, Any]) -> dict[str, Floats]:
+    """The values of variables, which are zero afterwards."""
+    found = {name: np.array(total.numpy(), np.float64) for name, total in sums.items()}
+    for total in sums.values():
+        total.assign(np.zeros(total.shape))
+    return found
