@@ -43,6 +43,7 @@ from edgeprune.cli.options import (
     Threads,
     Threshold,
     Trust,
+    Workers,
     gathered,
 )
 from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
@@ -85,6 +86,7 @@ def score(
     ] = Normalization.none,
     seed: Seed = 0,
     threads: Threads = 2,
+    workers: Workers = 1,
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
@@ -104,6 +106,7 @@ def score(
         chunk=chunk,
         normalize=normalize.value,
         seed=seed,
+        workers=workers,
         progress=session.progress,
     )
     line = f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}"

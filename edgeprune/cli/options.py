@@ -58,6 +58,10 @@ Threads = Annotated[
         help="Threads of TensorFlow; they are part of the result.",
     ),
 ]
+Workers = Annotated[
+    int,
+    option("--workers", takes=whole(1, 256), help="Processes that share it; same result."),
+]
 
 
 class Method(StrEnum):

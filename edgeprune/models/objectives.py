@@ -95,7 +95,10 @@ def _unpacked(sent: Any) -> Any:
     if not isinstance(sent, tuple):
         return sent
     what, how = sent
-    return what.from_config(how) if isinstance(what, type) else LossFunctionWrapper(what, name=how)
+    if isinstance(what, type):
+        made: Any = what
+        return made.from_config(how)
+    return LossFunctionWrapper(what, name=how)
 
 
 def per_example(

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeprune.datasets import Dataset
 from edgeprune.errors import PlanError
+from edgeprune.executors import of_workers
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.gates import beyond
@@ -40,6 +41,7 @@ class Material:
         task: loss and metric.
         microbatch: examples per batch of the scoring.
         seed: the recipe's.
+        workers: processes that share the scoring.
     """
 
     train: Dataset
@@ -48,6 +50,7 @@ class Material:
     task: Task
     microbatch: int = 32
     seed: int = 0
+    workers: int = 1
 
     def measure(self, model: Any) -> float:
         """The metric on the validation split."""
@@ -145,6 +148,7 @@ class Rounds:
             loss=material.task.loss,
             graph=graph,
             seed=derived_seed(material.seed, f"{self.label}-{number}", "score"),
+            apart=of_workers(material.workers).map if material.workers > 1 else None,
             progress=shown,
         )
         plan = goal.plan(scores, graph, number=number, within=plan)

@@ -380,6 +380,7 @@ class Work:
             self.inputs.task,
             microbatch=self.recipe.data.microbatch,
             seed=self.recipe.seed,
+            workers=self.recipe.workers,
         )
 
     def _loop(self) -> Rounds:

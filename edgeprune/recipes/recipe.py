@@ -47,6 +47,9 @@ class Recipe(Strict):
     output: str = Field(default="dist", min_length=1, description="Folder of what is released.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of every split, order and training.")
     threads: int = Field(default=2, ge=1, le=1024, description="Of TensorFlow; decides the bytes.")
+    workers: int = Field(
+        default=1, ge=1, le=256, description="Processes that share scoring; no byte depends on it."
+    )
     device: Literal["cpu", "gpu"] = Field(default="cpu", description="Where training runs.")
     classes: Classes | None = Field(
         default=None, description="Names of the classes, in the order of the model's outputs."
@@ -174,9 +177,9 @@ class Recipe(Strict):
         """What decides results, defaults spelt out, as JSON values: for keys and the manifest.
 
         Independent of how the file is written and where it lies: an absolute path counts by its
-        last part, ``output`` not at all (contents have digests of their own).
+        last part, ``output`` not at all (contents have digests of their own), nor ``workers``.
         """
-        facts = self.model_dump(mode="json", by_alias=True, exclude={"output"})
+        facts = self.model_dump(mode="json", by_alias=True, exclude={"output", "workers"})
         for source in (facts["model"], *(facts["data"][role] for role in ROLES)):
             if source:
                 source["path"] = _placeless(source["path"])

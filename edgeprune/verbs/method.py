@@ -25,12 +25,14 @@ def score_file(
     chunk: int | None = None,
     normalize: str = "none",
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = SILENT,
 ) -> Facts:
     """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
     reads no data and needs no loss."""
     source.gives(out, ".npz")
     source.found()
+    from edgeprune.executors import of_workers
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, OWN, score_model
     from edgeprune.surgery import trace
@@ -52,6 +54,7 @@ def score_file(
         chunk=chunk,
         normalize=normalize,
         seed=seed,
+        apart=of_workers(workers).map if workers > 1 else None,
         progress=progress,
     )
     scores.save(out)

@@ -15,9 +15,12 @@ import edgeprune
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.executors import Here, Pool
 from edgeprune.files import sha256_file
+from edgeprune.models import save_model
 from edgeprune.scoring import score_all
 from edgeprune.scoring.gathering import SHARD
 from edgeprune.surgery import trace
+from edgeprune.verbs.method import score_file
+from edgeprune.verbs.sources import Source
 
 L = keras.layers
 MICRO = 3
@@ -123,3 +126,16 @@ def test_what_goes_wrong_in_a_worker_is_said_as_here(net: Any) -> None:
         said.append(str(error.value))
     assert said[0] == said[1]
     assert "is nan in batch" in said[0]
+
+
+def test_the_command_line_shares_it_too(net: Any, tmp_path: Path) -> None:
+    x, y = (np.concatenate(part) for part in zip(*batches(), strict=True))
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    save_model(net, tmp_path / "m.keras")
+    source = Source(
+        tmp_path / "m.keras", str(tmp_path / "d.npz"), "sparse_categorical_crossentropy"
+    )
+    for workers in (1, 2):
+        facts = score_file(source, tmp_path / f"{workers}.npz", microbatch=MICRO, workers=workers)
+        assert facts["facts"]["examples"] == EXAMPLES
+    assert sha256_file(tmp_path / "1.npz") == sha256_file(tmp_path / "2.npz")

@@ -19,7 +19,7 @@ SIGNATURES = {
     "load": "(path, *, trust=False)",
     "trace": "(model, *, inexact=False)",
     "score": "(model, data, method='taylor', loss=None, *, graph=None, microbatch=None, "
-    "chunk=None, normalize='none', seed=0, progress=…)",
+    "chunk=None, normalize='none', seed=0, workers=1, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "scan": "(model, data, *, of='channels', ratios=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "

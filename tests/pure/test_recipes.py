@@ -366,6 +366,7 @@ def test_digest_facts_do_not_depend_on_writing_or_place(folder: Path) -> None:
     moved = edited('"t.npz"', f'"{folder}/t.npz"').replace('model = "m', 'output = "o"\nmodel = "m')
     assert load(folder, moved).digest_facts() == facts
     assert str(folder) not in json.dumps(load(folder, moved).digest_facts())
+    assert load(folder, sets=("workers=2",)).digest_facts() == facts
     assert load(folder, sets=("seed=1",)).digest_facts() != facts
 
 
