@@ -114,8 +114,8 @@ def test_products_of_widths_hold_and_no_group_could_take_a_step_back(
     rated, places, mixed, constraints, share
 ):
     """MACs do not add up, so there is no promise of the optimum: on nets as small as these the
-    score lost is at most the best one's and a tenth of all (of 916 nets drawn at random 907 came out
-    at the optimum, and the worst 0.02 off)."""
+    score lost is at most the best one's and a tenth of all (of 916 nets drawn at random 907 came
+    out at the optimum, and the worst 0.02 off)."""
     graph = chain([len(row) for row in rated], places, mixed=mixed)
     limit = share * graph.cost({}).macs
     best = min(
