@@ -102,12 +102,12 @@ class Growing:
         return [self._method, ramp, self._target, self._asked]
 
     def begin(self, model: Any, held: Sequence[Held], steps: int) -> list[Held]:
-        self._running = Running(model, self._method, pulls=self._ramp.regrow > 0)
+        self._fixed = {item.name: np.asarray(item.keep) for item in held}
+        self._running = Running(model, self._method, pulls=self._ramp.regrow > 0, fixed=self._fixed)
         self._kernels = self._running.kernels
         self._end = min(max(1, round(self._ramp.share * steps)), max(1, steps - 1))
         self._every = self._ramp.every or max(1, min(100, self._end // UPDATES))
-        self._fixed = {item.name: np.asarray(item.keep) for item in held}
-        self._start = self._gone(held)
+        self._start = self._gone()
         self._keeps = {
             name: tf.Variable(
                 np.ones(tuple(kernel.variable.shape), bool) & self._fixed.get(name, True)
@@ -166,10 +166,10 @@ class Growing:
         self.scores = self._running.as_scores(weights)
         self._hold(self.plan)
 
-    def _gone(self, held: Sequence[Held]) -> float:
+    def _gone(self) -> float:
         total = sum(int(np.prod(kernel.variable.shape)) for kernel in self._kernels.values())
         zeros = sum(
-            int((~np.asarray(item.keep)).sum()) for item in held if item.name in self._kernels
+            int((~self._fixed[name]).sum()) for name in self._kernels if name in self._fixed
         )
         return zeros / max(1, total)
 

@@ -27,6 +27,7 @@ class Running:
         model: in training.
         method: one of :data:`edgeprune.recoveries.RUNNING`.
         pulls: keep the running mean of |∂E/∂w| too, for what comes back.
+        fixed: by name of kernel, False where a zero stands for good; it scores lowest.
 
     Attributes:
         kernels: every kernel by name.
@@ -36,10 +37,13 @@ class Running:
         InputError: a kernel that is not trained, where its gradient is asked for.
     """
 
-    def __init__(self, model: Any, method: str, *, pulls: bool) -> None:
+    def __init__(
+        self, model: Any, method: str, *, pulls: bool, fixed: Mapping[str, npt.NDArray[np.bool_]]
+    ) -> None:
         self.kernels = kernels(model)
         self.digest = architecture_digest(model)
         self._method = method
+        self._fixed = fixed
         self._places = self._trained(model, needed=method != "magnitude" or pulls)
         self._means = self._zeros() if method != "magnitude" else {}
         self._pulls = self._zeros() if pulls else {}
@@ -65,11 +69,10 @@ class Running:
 
     def scores(self) -> Scores:
         """As they stand."""
+        values = {name: mean.numpy() for name, mean in self._means.items()}
         if self._method == "magnitude":
-            return self.as_scores(
-                {name: np.abs(_value(each.variable)) for name, each in self.kernels.items()}
-            )
-        return self.as_scores({name: mean.numpy() for name, mean in self._means.items()})
+            values = {name: np.abs(_value(each.variable)) for name, each in self.kernels.items()}
+        return self.as_scores(self._lowest(values, 0.0))
 
     def returning(self, plan: Plan) -> Scores:
         """Scores by which all that ``plan`` leaves stays, and of the rest the strongest pulls come
@@ -80,7 +83,7 @@ class Running:
         for name, pull in self._pulls.items():
             wanted = pull.numpy() / (2 * most or 1.0)
             weights[name] = np.where(left.get(name, True), 1.0, wanted)
-        return self.as_scores(weights)
+        return self.as_scores(self._lowest(weights, -1.0))
 
     def as_scores(self, weights: Mapping[str, npt.NDArray[Any]]) -> Scores:
         """Values by name of kernel, with what goes with them."""
@@ -96,6 +99,14 @@ class Running:
         """Set :attr:`variables` to values in their order."""
         for variable, value in zip(self.variables, arrays, strict=True):
             variable.assign(value)
+
+    def _lowest(
+        self, values: Mapping[str, npt.NDArray[Any]], least: float
+    ) -> dict[str, npt.NDArray[Any]]:
+        return {
+            name: np.where(self._fixed.get(name, True), value, least)
+            for name, value in values.items()
+        }
 
     def _trained(self, model: Any, *, needed: bool) -> dict[str, int]:
         """By kernel, where it stands among the variables that are trained."""

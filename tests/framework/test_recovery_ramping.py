@@ -85,11 +85,12 @@ def test_it_ends_at_the_sparsity_asked_for_on_a_cubic_way_and_never_gives_back(m
     assert edgeprune.zero(net(), growth.plan) is not None  # a plan for the original's shapes
 
 
-def test_zeros_that_were_there_count_and_stay():
+@pytest.mark.parametrize(("method", "regrow"), [("taylor", 0.0), ("gradient", 0.5)])
+def test_zeros_that_were_there_count_and_stay(method, regrow):
     model = net()
     kernel = model.get_layer("a").kernel
     kernel.assign(np.where(np.arange(32) < 12, 0, np.asarray(kernel)))
-    growth = growing(Ramp(0.5, 4), sparsity=0.6)
+    growth = growing(Ramp(0.5, 4, regrow), method, sparsity=0.6)
     new, _ = tuned(growth, model=model)
     assert not np.asarray(new.get_layer("a").kernel)[:, :12].any()
     assert kernel_nonzero(new) == kernel_elements(new) - math.ceil(0.6 * kernel_elements(new))
