@@ -337,6 +337,68 @@ def cut(model: Any, plan: Plan) -> Any:
     return cut_model(_model(model), _plan(plan))
 
 
+def reconstruct(
+    pruned: Any,
+    dense: Any,
+    inputs: Any,
+    *,
+    plan: Plan | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Any:
+    """A new model like ``pruned`` with the weights that are left solved, layer by layer, so that
+    each layer answers as the dense model's does; no labels, no training. Zeros stay zero.
+
+    Args:
+        pruned: zeroed or stripped.
+        dense: the model that it was made of.
+        inputs: an array, a tuple of arrays (one for each input), or re-iterable batches; a few
+            hundred examples do, labels are not read.
+        plan: what made ``pruned`` of ``dense``. Needed only where ``pruned`` is stripped and was
+            trained since: else its channels are found by its weights.
+        seed: of the positions that are drawn where a layer has very many.
+        progress: told every layer.
+
+    Raises:
+        DataError: inputs that do not fit, or fewer than two examples.
+        ModelError: ``pruned`` was not made of ``dense``.
+        PlanError: the plan does not lead to ``pruned``, or without one a layer's weights are no
+            slices of the dense model's.
+        TrainingError: answers that are NaN or infinite.
+    """
+    from edgeprune.feeding import as_inputs
+    from edgeprune.pipeline.reconstructing import reconstructed
+
+    pruned, dense = _model(pruned), _model(dense)
+    return reconstructed(
+        pruned,
+        dense,
+        as_inputs(inputs, pruned),
+        plan=None if plan is None else _plan(plan),
+        seed=seed,
+        progress=progress,
+    )[0]
+
+
+def reestimate_batchnorm(model: Any, inputs: Any, *, progress: Progress = SILENT) -> Any:
+    """A new model whose batch-norm statistics are those of ``inputs``; nothing else changes.
+
+    Args:
+        model: a Keras model; zeroed, stripped or neither.
+        inputs: as :func:`reconstruct` takes them; labels are not read.
+        progress: told every batch.
+
+    Raises:
+        DataError: inputs that do not fit.
+        TrainingError: statistics that are NaN or infinite.
+    """
+    from edgeprune.feeding import as_inputs
+    from edgeprune.recovery import reestimate_batchnorm as reestimate
+
+    model = _model(model)
+    return reestimate(model, as_inputs(inputs, model), progress=progress)
+
+
 def prune(
     model: Any,
     data: Any,
@@ -356,9 +418,6 @@ def prune(
     rounds: int = 1,
     schedule: Literal["cubic", "linear", "constant"] = "cubic",
     max_drop: float | None = None,
-    search: Literal["sparsity", "channels"] | None = None,
-    folds: int = 5,
-    grid: Sequence[float] = (),
     inexact: bool = False,
     recover: Sequence[str] = ("finetune",),
     epochs: int = 3,
@@ -388,9 +447,6 @@ def prune(
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
         max_drop: stop, one round back, when validation lost more than this.
-        search, folds, grid: find the largest ``"sparsity"`` or share of ``"channels"`` within
-            ``max_drop`` first, as :func:`search` does, scored by the calibration part and judged by
-            the validation part; what recovery brings is beyond it.
         inexact: cut groups too that are free only by ``trace(model, inexact=True)``. In the rounds
             zeros stand in their place; in the end :func:`cut` takes them out, and the small model
             is fine-tuned once more for ``epochs``.
@@ -435,9 +491,6 @@ def prune(
         rounds=rounds,
         schedule=schedule,
         max_drop=max_drop,
-        search=search,
-        folds=folds,
-        grid=grid,
         inexact=inexact,
         recover=recover,
         epochs=epochs,

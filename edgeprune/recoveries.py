@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Recovery = Literal["finetune", "batchnorm", "distill"]
+Recovery = Literal["finetune", "batchnorm", "distill", "reconstruct"]
 RUNNING = ("magnitude", "taylor", "gradient")
 """Scores that a training gives on its way, for zeros that grow while it goes."""
 
@@ -32,6 +32,7 @@ NEEDS: Mapping[str, Needs] = {
     "finetune": Needs(labels=True, trains=True),
     "batchnorm": Needs(),
     "distill": Needs(dense=True, trains=True),
+    "reconstruct": Needs(dense=True),
 }
 """By the names of :data:`Recovery`."""
 

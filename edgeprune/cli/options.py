@@ -112,6 +112,7 @@ class Recovery(StrEnum):
     finetune = "finetune"
     batchnorm = "batchnorm"
     distill = "distill"
+    reconstruct = "reconstruct"
 
 
 def _pattern(text: str) -> str:

@@ -1,9 +1,13 @@
-"""One line for each step of recovery, from its facts."""
+"""One line for each step of recovery, and a table where it tells of layers, from its facts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from rich.text import Text
+
+from edgeprune.cli.tables import Whole, headed
 
 
 def recovered_line(facts: Mapping[str, Any]) -> str:
@@ -25,4 +29,38 @@ def _batchnorm(facts: Mapping[str, Any]) -> str:
     return f"statistics of {count} batch norm{'s' * (count != 1)} taken anew"
 
 
-_LINES = {"batchnorm": _batchnorm}
+def _reconstruct(facts: Mapping[str, Any]) -> str:
+    solved = sum(row["reason"] is None for row in facts["layers"])
+    error = facts["output_error"]
+    return (
+        f"{solved} of {len(facts['layers'])} layers solved on {facts['examples']:,} examples, "
+        f"error of the outputs {_share(error['before'])} → {_share(error['after'])}"
+    )
+
+
+_LINES = {"batchnorm": _batchnorm, "reconstruct": _reconstruct}
+
+
+def recovered_tables(facts: Mapping[str, Any]) -> Iterable[Any]:
+    """What a step did layer by layer, where it says so."""
+    if "layers" not in facts:
+        return
+    grid = headed("Layers, error of what they give")
+    grid.add_column("layer", overflow="fold")
+    for column in ("before", "after", "ridge"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    grid.add_column("stays because", overflow="fold")
+    for row in facts["layers"]:
+        ridge = "" if row["ridge"] is None else f"{row['ridge']:.0e}"
+        grid.add_row(
+            Text(row["layer"], "bold"),
+            _share(row["before"]),
+            _share(row["after"]),
+            ridge,
+            Text(row["reason"] or ""),
+        )
+    yield Whole(grid)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"

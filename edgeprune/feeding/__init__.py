@@ -1,6 +1,6 @@
 """Data: opened, checked against the model, split by seed, cut into batches."""
 
-from edgeprune.feeding.batching import as_batches, as_dataset
+from edgeprune.feeding.batching import as_batches, as_dataset, as_inputs
 from edgeprune.feeding.checking import check_fits
 from edgeprune.feeding.dividing import Roles, check_enough, parted, roles
 from edgeprune.feeding.indexed import from_arrays
@@ -12,6 +12,7 @@ __all__ = [
     "Roles",
     "as_batches",
     "as_dataset",
+    "as_inputs",
     "check_enough",
     "check_fits",
     "from_arrays",

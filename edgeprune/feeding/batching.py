@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgeprune.datasets import Batch, Dataset
 from edgeprune.errors import DataError
+from edgeprune.feeding.checking import check_fits
 from edgeprune.feeding.elements import Reader, guarded
 from edgeprune.feeding.indexed import Indexed, alone
 from edgeprune.feeding.ports import inputs_of, outputs_of
@@ -54,6 +55,44 @@ def as_dataset(data: Any, model: Any = None, *, name: str = "data") -> Dataset:
     if _is_pair(data, len(reader.inputs)):
         return Indexed(reader.rows(data))
     return gathered(_maker(data, name, reader), reader)
+
+
+def as_inputs(inputs: Any, model: Any, size: int = 256) -> Iterable[Batch]:
+    """Re-iterable batches ``(x, …)`` of inputs without labels.
+
+    Args:
+        inputs: an array; a tuple of arrays, one for each input of ``model``, or a dict of them by
+            name; a ``tf.data.Dataset`` or any re-iterable of batches ``x`` or ``(x, …)``; or data
+            with labels, as :func:`as_batches` takes it.
+        model: whose inputs they are.
+        size: examples in a batch, where the batches are made here.
+
+    Raises:
+        DataError: as :func:`as_batches`, or what does not fit the model.
+    """
+    count = len(inputs_of(model))
+    if is_dataset(inputs):
+        return inputs.batches(size)
+    if isinstance(inputs, Mapping) or _is_array(inputs) or _are_inputs(inputs, count):
+        inputs = (inputs,)
+    elif isinstance(inputs, list) and inputs and all(map(_is_array, inputs)):
+        inputs = [(batch,) for batch in inputs]
+    if isinstance(inputs, tuple) and _is_pair(inputs, count):
+        found = as_dataset(inputs, model, name="inputs")
+        check_fits(found, model, role="inputs")
+        return found.batches(size)
+    reader = Reader("inputs", inputs_of(model))
+    make = _maker(inputs, "inputs", reader)
+    return _Given(lambda: ((one,) if _are_inputs(one, count) else one for one in make()), reader)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _are_inputs(value: Any, count: int) -> bool:
+    """Whether a tuple is the inputs themselves, one array each."""
+    return isinstance(value, tuple) and len(value) == count > 1 and all(map(_is_array, value))
 
 
 def is_dataset(data: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES
 
-FORESEEN = ("check", "rehearse", "search", "round")
+FORESEEN = ("check", "rehearse", "round")
 """Kinds of stages that what is foreseen would end."""
 
 
@@ -25,8 +25,7 @@ def foresee(inputs: Inputs) -> None:
     _ = inputs.task
     _look(inputs)
     check_steps(recipe.recover, model, Teaching(**recipe.distill.model_dump()))
-    if recipe.prune.search is None:  # which finds out itself what can be reached
-        Goal.of(recipe.prune).foretold(model)
+    Goal.of(recipe.prune).foretold(model)
 
 
 def _look(inputs: Inputs) -> None:

@@ -15,6 +15,7 @@ from edgeprune.errors import InputError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
 from edgeprune.models import Task
+from edgeprune.pipeline.reconstructing import reconstructed
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import NEEDS
@@ -66,6 +67,7 @@ class Ground:
         dense: the model before pruning, for the steps that need it.
         seed: of a step by its name.
         plan: whose zeros are held, beside those that are there.
+        made_by: the plan that made the model of ``dense``, where it is not that of the zeros.
         trace: how a plan's cuts are held; see :func:`edgeprune.recovery.hold`.
         growth: zeros that come on the way of the first step that trains; the steps after it hold
             them.
@@ -83,6 +85,7 @@ class Ground:
     dense: Any = None
     seed: Callable[[str], int] = lambda step: 0
     plan: Plan | None = None
+    made_by: Plan | None = None
     trace: Callable[[Any], Graph] | None = None
     growth: Growth | None = None
     checkpoint: Path | None = None
@@ -203,10 +206,23 @@ def _batchnorm(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
     return new, {"batch_norms": len(batch_norms(model))}
 
 
+def _reconstruct(model: Any, ground: Ground, number: int) -> tuple[Any, Facts]:
+    new, report = reconstructed(
+        model,
+        ground.dense,
+        ground.calibrate.batches(RECOVERY_BATCH),
+        plan=ground.made_by or ground.plan,
+        seed=ground.seed("reconstruct"),
+        progress=ground.progress,
+    )
+    return new, report.facts()
+
+
 STEPS: Mapping[str, Callable[[Any, Ground, int], tuple[Any, Facts]]] = {
     "finetune": _finetune,
     "batchnorm": _batchnorm,
     "distill": _distill,
+    "reconstruct": _reconstruct,
 }
 """By the names of :data:`edgeprune.recoveries.NEEDS`: model, ground and the step's place (from 1)
 to a new model and facts."""

@@ -10,8 +10,7 @@ from edgeprune.targets import Target, common_multiple
 
 def is_open(recipe: Recipe) -> bool:
     """Whether the targets' profiles decide."""
-    prune = recipe.prune
-    return prune.multiple is None and (prune.channels is not None or prune.search == "channels")
+    return recipe.prune.channels is not None and recipe.prune.multiple is None
 
 
 def rounded(recipe: Recipe, targets: Sequence[Target]) -> Recipe:

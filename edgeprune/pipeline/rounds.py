@@ -189,13 +189,19 @@ class Rounds:
         seed: str,
         plan: Plan | None = None,
         growth: Growth | None = None,
+        made_by: Plan | None = None,
         epochs: int | None = None,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> Any:
         """The recovery steps in their order; zeros stay. Without epochs those that train are left
-        out, and the rest done."""
+        out, and the rest done; ``made_by`` is the plan that cut a model that is stripped. Without
+        any plan nothing was cut since the last recovery, and there is nothing to reconstruct."""
         settings, material = self.settings, self.material
+        made_by = plan if made_by is None else made_by
+        if made_by is None and growth is None:
+            steps = tuple(step for step in settings.steps if step != "reconstruct")
+            settings = replace(settings, steps=steps)
         if epochs is not None:
             settings = replace(settings, epochs=epochs)
         ground = Ground(
@@ -207,6 +213,7 @@ class Rounds:
             dense=self.original,
             seed=lambda step: derived_seed(material.seed, seed, step),
             plan=plan,
+            made_by=made_by,
             # What is mixed without weights gives biases a gradient behind zeros too.
             trace=(lambda _: self.graph) if self.goal.inexact else None,
             checkpoint=checkpoint,
@@ -225,18 +232,23 @@ class Rounds:
         for name, reason in report.inexact.items():
             self.progress.say(f"{name}: inexact, the outputs change: {reason}")
         if report.inexact:
-            small, repair = self.repair(small, epochs=self.settings.epochs)
+            small, repair = self.repair(small, turn.plan, epochs=self.settings.epochs)
             self.progress.say(repair.line(self.material.task.metric_name))
         return small, report
 
     def repair(
-        self, small: Any, *, epochs: int, checkpoint: Path | None = None
+        self, small: Any, plan: Plan, *, epochs: int, checkpoint: Path | None = None
     ) -> tuple[Any, Repair]:
-        """What is left after an inexact cut, recovered."""
+        """What ``plan`` left in an inexact cut, recovered."""
         cut = self.material.measure(small)
         shown = Part(self.progress, "after the cut")
         model = self.recover(
-            small, seed="recover", epochs=epochs, checkpoint=checkpoint, progress=shown
+            small,
+            seed="recover",
+            made_by=plan,
+            epochs=epochs,
+            checkpoint=checkpoint,
+            progress=shown,
         )
         return model, Repair(cut, self.material.measure(model), epochs)
 

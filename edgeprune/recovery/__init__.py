@@ -9,6 +9,14 @@ from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import Epoch, History
 from edgeprune.recovery.holding import hold
 from edgeprune.recovery.ramping import Growing, Ramp
+from edgeprune.recovery.reconstruction import (
+    LayerFit,
+    Matched,
+    Reconstruction,
+    check_same,
+    match_channels,
+    reconstruct_with_report,
+)
 from edgeprune.recovery.teaching import Teaching, check_teacher
 
 __all__ = [
@@ -16,16 +24,22 @@ __all__ = [
     "Growing",
     "Growth",
     "History",
+    "LayerFit",
+    "Matched",
     "Pace",
     "Ramp",
+    "Reconstruction",
     "Teaching",
     "batch_norms",
     "check_features",
+    "check_same",
     "check_teacher",
     "distill",
     "fine_tune",
     "has_labels",
     "hold",
     "kept_features",
+    "match_channels",
+    "reconstruct_with_report",
     "reestimate_batchnorm",
 ]

@@ -12,7 +12,7 @@ that nothing is multiplied on the way forward.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ import tensorflow as tf
 from edgeprune.graphs import Graph, Member
 from edgeprune.models import kernels, named_layers
 from edgeprune.models.names import Kernel
+from edgeprune.models.tapping import Calling, called_as
 
 _L = keras.layers
 _SPATIAL = (
@@ -134,31 +135,20 @@ def _einsum_axis(layer: Any) -> int | None:
 
 @contextlib.contextmanager
 def listening(readers: Iterable[Reader], tape: Any) -> Iterator[list[Heard]]:
-    """Within, every call of these layers is heard, and what it reads is watched by ``tape``.
-
-    Only the way in which the layers are called changes, and only until the end.
-    """
+    """Within, every call of these layers is heard, and what it reads is watched by ``tape``."""
     heard: list[Heard] = []
-    changed: list[Any] = []
-    try:
-        for reader in dict.fromkeys(readers):
-            _tap(reader, tape, heard)
-            changed.append(reader.layer)
+    with called_as((reader.layer, _tap(reader, tape, heard)) for reader in dict.fromkeys(readers)):
         yield heard
-    finally:
-        for layer in changed:
-            vars(layer).pop("call", None)
 
 
-def _tap(reader: Reader, tape: Any, heard: list[Heard]) -> None:
-    layer = reader.layer
-    call = layer.call
+def _tap(reader: Reader, tape: Any, heard: list[Heard]) -> Callable[[Calling], Calling]:
+    def around(call: Calling) -> Calling:
+        def tapped(x: Any, *args: Any, **settings: Any) -> Any:
+            x = tf.identity(x)  # its gradient is of this call alone
+            tape.watch(x)
+            heard.append(Heard(reader, x))
+            return call(x, *args, **settings)
 
-    def tapped(x: Any, *args: Any, **settings: Any) -> Any:
-        x = tf.identity(x)  # its gradient is of this call alone
-        tape.watch(x)
-        heard.append(Heard(reader, x))
-        return call(x, *args, **settings)
+        return tapped
 
-    # Past Keras' tracking of attributes: nothing of the layer changes but this.
-    object.__setattr__(layer, "call", tapped)
+    return around

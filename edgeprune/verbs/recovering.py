@@ -35,7 +35,7 @@ def recover_file(
         out: of the new model.
         methods: names of :mod:`edgeprune.recoveries`.
         dense: the model before pruning, for the steps that need it.
-        plan: whose zeros are held too.
+        plan: whose zeros are held too; for reconstruct, what cut the model, stripped or not.
         validation: share of the data that those that train are judged by.
         progress: where the work is shown.
         temperature, alpha, features: of ``distill``, see
@@ -65,22 +65,28 @@ def recover_file(
     if teacher is not None:
         teacher.found()
     from edgeprune.feeding import split
-    from edgeprune.models import save_model
+    from edgeprune.models import architecture_digest, save_model
     from edgeprune.pipeline.recovering import Ground, Settings, recovered
     from edgeprune.recovery import Teaching, has_labels
     from edgeprune.surgery import trace
 
     model = source.opened()
-    if plan is not None:
-        source.fits(model, held, plan)
+    original = teacher.opened() if teacher is not None else None
+    made_by = held
+    if plan is not None and held is not None:
+        # A stripped model is not the one that the plan was made for, the dense one is.
+        small = "reconstruct" in methods and held.model != architecture_digest(model)
+        (teacher if small and teacher else source).fits(original if small else model, held, plan)
+        held = None if small else held
     labels = any(NEEDS[method].labels for method in methods)
     data = source.fed("train" if labels else "inputs", model)
     ground = Ground(
         Settings(tuple(methods), **settings, teaching=Teaching(**teaching)),
         data,
-        dense=teacher.opened() if teacher is not None else None,
+        dense=original,
         seed=lambda step: source.seed,
         plan=held,
+        made_by=made_by,
         trace=trace,
         progress=progress,
     )

@@ -140,13 +140,18 @@ def test_several_steps_of_recovery_are_done_in_order(
     assert out.endswith("; statistics of 1 batch norm taken anew\n")
 
 
-def test_data_without_labels_is_enough_where_no_step_reads_them(
-    program: Program, folder: Path, zeroed: Path
-) -> None:
+@pytest.fixture(scope="module")
+def unlabelled(folder: Path) -> str:
     import numpy as np
 
     with np.load(folder / "d.npz") as file:
         np.savez(folder / "x.npz", x=file["x"])
+    return "x.npz"
+
+
+def test_data_without_labels_is_enough_where_no_step_reads_them(
+    program: Program, folder: Path, zeroed: Path, unlabelled: str
+) -> None:
     asked = ("recover", zeroed, "--data", "x.npz", "-o", "unlabelled.keras", "--method")
     assert program(folder, *asked, "batchnorm")[0] == 0
     code, _, err = program(folder, *asked, "finetune")
@@ -154,7 +159,7 @@ def test_data_without_labels_is_enough_where_no_step_reads_them(
 
 
 def test_distillation_needs_the_dense_model_and_no_labels(
-    program: Program, folder: Path, zeroed: Path
+    program: Program, folder: Path, zeroed: Path, unlabelled: str
 ) -> None:
     asked = ("recover", zeroed, "--data", "x.npz", "--method", "distill", "-o", "taught.keras")
     code, _, err = program(folder, *asked)
@@ -170,6 +175,62 @@ def test_distillation_needs_the_dense_model_and_no_labels(
     asked = ("recover", zeroed, "--data", "d.npz", "--alpha", 0.5, "-o", "no.keras")
     code, _, err = program(folder, *asked)
     assert code == 2 and "--alpha is of distill, which is not asked for (finetune)" in err
+
+
+def test_least_squares_tell_of_every_layer_and_read_no_labels(
+    program: Program, folder: Path, zeroed: Path, unlabelled: str
+) -> None:
+    asked = ("recover", zeroed, "--data", "x.npz", "--method", "reconstruct", "-o", "solved.keras")
+    code, _, err = program(folder, *asked)
+    assert code == 2 and err.count("\n") == 1, err
+    assert "--method reconstruct needs the model as it was before pruning: add --dense MODEL" in err
+    solving = (*asked, "--dense", "model.keras")
+    facts = program.facts(folder, *solving)
+    assert [row["layer"] for row in facts["layers"]] == ["dense", "dense_1", "dense_2"]
+    for row in facts["layers"]:
+        assert row["after"] < row["before"] and row["reason"] is None and row["ridge"] > 0, row
+    assert facts["output_error"]["after"] < facts["output_error"]["before"]
+    assert facts["model_after"]["nonzero"] == facts["model_before"]["nonzero"]
+    code, out, err = program(folder, *solving, "--method", "batchnorm")
+    assert code == 0 and "3 of 3 layers solved on 400 examples, error of the outputs " in out, err
+    assert "before" in out and "1 batch norm taken anew" in out
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+
+
+def test_least_squares_find_the_channels_of_a_stripped_model_or_read_them_in_the_plan(
+    program: Program, folder: Path, zeroed: Path, unlabelled: str
+) -> None:
+    from edgeprune.models import load_model
+
+    half = ("--channels", 0.5, "--scope", "layer", "--model", "model.keras")
+    program.facts(folder, "plan", "s.npz", *half, "-o", "ch.json")
+    program.facts(folder, "strip", "model.keras", "--plan", "ch.json", "-o", "ch.keras")
+    solving = ("--data", "x.npz", "--method", "reconstruct", "--dense", "model.keras")
+    found = program.facts(folder, "recover", "ch.keras", *solving, "-o", "found.keras")
+    assert found["output_error"]["after"] < found["output_error"]["before"]
+    trained = load_model(folder / "ch.keras")
+    for weight in trained.trainable_weights:
+        weight.assign(weight * 1.01)
+    trained.save(folder / "trained.keras")
+    again = ("recover", "trained.keras", *solving, "-o", "again.keras")
+    code, _, err = program(folder, *again)
+    assert code == 2 and err.count("\n") == 1 and ": no channels of the dense model" in err
+    planned = program.facts(folder, *again, "--plan", "ch.json")
+    assert planned["output_error"]["after"] < planned["output_error"]["before"]
+    code, _, err = program(folder, *again, "--plan", "plan.json")
+    assert code == 2 and "layer 'dense': the plan makes 'dense/kernel' of shape" in err
+    other = ("recover", zeroed, *solving[:-1], "ch.keras", "-o", "no.keras")
+    code, _, err = program(folder, *other)
+    assert code == 2 and err.count("\n") == 1 and "layer 'dense': 'dense/kernel' has shape" in err
+
+
+def test_pruning_recovers_by_least_squares_without_training(program: Program, folder: Path) -> None:
+    asked = ("prune", "model.keras", "--data", "d.npz", "--channels", 0.4, "--scope", "layer")
+    steps = ("--recover", "reconstruct", "--recover", "batchnorm")
+    solved = program.facts(folder, *asked, *steps, "--rounds", 2, "-o", "p.keras")
+    alone = program.facts(folder, *asked, *steps[2:], "--rounds", 2, "-o", "q.keras")
+    assert solved["validation"]["after"] >= alone["validation"]["after"]
+    assert solved["model_after"]["macs"] == alone["model_after"]["macs"]
 
 
 def test_the_dense_model_is_asked_for_only_where_a_step_reads_it(
@@ -406,7 +467,7 @@ def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroe
     facts = program.facts(folder, *search, "--grid", "0.2,0.95", "--folds", 3, "-o", "grid.json")
     assert [point["share"] for point in facts["search"]["points"]] == [0.2, 0.95]
     assert facts["search"]["share"] == facts["why"]["asked"]["sparsity"] == 0.2
-    facts = program.facts(folder, *search[:-1], 0.3, "--search", "channels", "-o", "cut.json")
+    facts = program.facts(folder, *search[:-1], 0.3, "--of", "channels", "-o", "cut.json")
     assert facts["channels"] and facts["masks"] == 0
     assert json.loads((folder / "cut.json").read_text())["why"]["search"] == facts["search"]
     for wrong, said in (
@@ -417,8 +478,6 @@ def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroe
     ):
         code, out, err = program(folder, *search, *wrong, "-o", "bad.json")
         assert (code, out, err.count("\n")) == (2, "", 1) and said in err
-    code, out, err = program(folder, *search[:6], "--search", "channels", "-o", "bad.json")
-    assert code == 2 and "within --max-drop: add it" in err
     code, out, err = program(folder, *search[:4], "--max-drop", 0.1, "-o", "bad.json")
     assert code == 2 and "add --data FILE" in err
     assert not (folder / "bad.json").exists()

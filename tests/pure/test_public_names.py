@@ -34,8 +34,7 @@ SIGNATURES = {
     "cut": "(model, plan)",
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
-    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, search=None, folds=5, "
-    "grid=(), inexact=False, "
+    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, inexact=False, "
     "recover=('finetune',), epochs=3, learning_rate=0.001, "
     "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, ramp=0.0, "
     "ramp_every=None, regrow=0.0, rehearsal_epochs=2, "
@@ -47,6 +46,8 @@ SIGNATURES = {
     "distill": "(pruned, dense, data, *, loss=None, metric=None, temperature=2.0, alpha=0.0, "
     "features=(), features_weight=1.0, epochs=3, learning_rate=0.001, batch=128, patience=None, "
     "decay='none', validation=0.1, plan=None, seed=0, checkpoint=None, progress=…)",
+    "reconstruct": "(pruned, dense, inputs, *, plan=None, seed=0, progress=…)",
+    "reestimate_batchnorm": "(model, inputs, *, progress=…)",
     "export": "(model, path, *, sparse=False, batch=1)",
     "verify": "(artifact, model, inputs, *, tolerance=0.0001)",
     "bench": "(artifact, target='host', *, runs=50)",
