@@ -418,6 +418,9 @@ def prune(
     rounds: int = 1,
     schedule: Literal["cubic", "linear", "constant"] = "cubic",
     max_drop: float | None = None,
+    search: Literal["sparsity", "channels"] | None = None,
+    folds: int = 5,
+    grid: Sequence[float] = (),
     inexact: bool = False,
     recover: Sequence[str] = ("finetune",),
     epochs: int = 3,
@@ -447,6 +450,9 @@ def prune(
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
         max_drop: stop, one round back, when validation lost more than this.
+        search, folds, grid: find the largest ``"sparsity"`` or share of ``"channels"`` within
+            ``max_drop`` first, as :func:`search` does, scored by the calibration part and judged by
+            the validation part; what recovery brings is beyond it.
         inexact: cut groups too that are free only by ``trace(model, inexact=True)``. In the rounds
             zeros stand in their place; in the end :func:`cut` takes them out, and the small model
             is fine-tuned once more for ``epochs``.
@@ -491,6 +497,9 @@ def prune(
         rounds=rounds,
         schedule=schedule,
         max_drop=max_drop,
+        search=search,
+        folds=folds,
+        grid=grid,
         inexact=inexact,
         recover=recover,
         epochs=epochs,

@@ -72,6 +72,15 @@ class Search:
         """Standard deviation of the folds' shares."""
         return pstdev(self.folds)
 
+    def line(self) -> str:
+        """For people: what was found, and how far the folds are apart."""
+        return (
+            f"{self.of} {self.share:.2%}: the largest share with which {self.metric} loses at most "
+            f"{self.max_drop:g} on another {self.point.drop.examples:,} examples, with "
+            f"{self.confidence:.0%} confidence (folds by themselves {min(self.folds):.2%} to "
+            f"{max(self.folds):.2%})"
+        )
+
     def facts(self) -> Mapping[str, Any]:
         """JSON values, without the plan."""
         return {

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from edgeprune.cli.searching import search_parts
 from edgeprune.cli.tables import Whole, hanging, headed
 from edgeprune.files import listed
 
@@ -38,6 +39,8 @@ def account_tables(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
 
 def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
     """What pruning did with every group, and how much came of what was asked."""
+    if facts.get("search"):
+        yield from search_parts(facts["search"])
     if facts["cut"]:
         yield Whole(_cut(facts["cut"]))
     for row in facts["cut"]:

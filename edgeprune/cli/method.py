@@ -47,7 +47,7 @@ from edgeprune.cli.options import (
     gathered,
 )
 from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
-from edgeprune.cli.searching import Budget, Folds, Grid, Of, check_search
+from edgeprune.cli.searching import Budget, Folds, Grid, Searched, check_search
 from edgeprune.cli.terminal import Session
 
 
@@ -144,9 +144,7 @@ def plan(
         Path | None,
         typer.Option(metavar="FILE", help="For --max-drop: examples with labels to judge by."),
     ] = None,
-    of: Annotated[
-        Of, typer.Option("--of", help="Whose largest share --max-drop asks for.")
-    ] = Of.sparsity,
+    search: Searched = None,
     folds: Folds = 5,
     grid: Grid = None,
     loss: Loss = None,
@@ -161,6 +159,7 @@ def plan(
     Example:  edgeprune plan scores.npz --sparsity 0.9 -o plan.json
     """
     from edgeprune import verbs
+    from edgeprune.errors import InputError
 
     settings: dict[str, Any] = {
         "pattern": pattern, "scope": scope.value, "exclude": tuple(exclude or ()),
@@ -176,12 +175,14 @@ def plan(
             scores,
             out,
             max_drop=max_drop,
-            of=of.value,
+            of=search.value if search else "sparsity",
             folds=folds,
             grid=grid or (),
             progress=session.progress,
             **settings,
         )
+    elif search is not None or grid:
+        raise InputError("--search and --grid ask for the largest share within --max-drop: add it")
     else:
         facts = verbs.plan_file(
             scores,
@@ -267,6 +268,9 @@ def prune(
         float | None,
         option(takes=NOT_NEGATIVE, help="Stop, a round back, when validation lost more."),
     ] = None,
+    search: Searched = None,
+    folds: Folds = 5,
+    grid: Grid = None,
     inexact: Inexact = False,
     recover: Annotated[
         list[Recovery] | None, typer.Option(help="Steps after each round, in order.")
@@ -316,6 +320,9 @@ def prune(
         rounds=rounds,
         schedule=schedule.value,
         max_drop=max_drop,
+        search=search.value if search else None,
+        folds=folds,
+        grid=grid or (),
         inexact=inexact,
         rehearsal_epochs=rehearsal_epochs,
         targets=tuple(target or ()),

@@ -18,15 +18,21 @@ Budget = Annotated[
     option(
         "--max-drop",
         takes=NOT_NEGATIVE,
-        help="Find the largest share whose drop of the metric is no more.",
+        help="Find the largest share with which the metric loses no more.",
     ),
 ]
 Folds = Annotated[int, option(takes=whole(2, 100), help="Of the cross-validation.")]
 
 
-class Of(StrEnum):
+class Share(StrEnum):
     sparsity = "sparsity"
     channels = "channels"
+
+
+Searched = Annotated[
+    Share | None,
+    typer.Option("--search", help="Whose largest share within --max-drop to find."),
+]
 
 
 def shares(text: Any) -> Any:

@@ -185,6 +185,8 @@ class Assembly:
         notes = list(self.check["notes"])
         if self.quick:
             notes.append("a quick run: few samples, one epoch, nothing is released")
+        if "search" in self.work.steps:
+            notes.append(self.work.read("search", "search.json")["line"])
         notes += self.work.read("strip", "strip.json")["lines"]
         notes += [self.after["repaired"]] if "repaired" in self.after else []
         notes += self.after.get("idle", ())
@@ -214,6 +216,8 @@ class Assembly:
         }
         if "rehearse" in self.work.steps:
             facts["rehearsal"] = self.work.read("rehearse", "rehearsal.json")["metrics"]
+        if "search" in self.work.steps:
+            facts["search"] = self.work.read("search", "search.json")
         return facts
 
 

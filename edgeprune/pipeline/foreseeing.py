@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES
 
-FORESEEN = ("check", "rehearse", "round")
+FORESEEN = ("check", "rehearse", "search", "round")
 """Kinds of stages that what is foreseen would end."""
 
 
@@ -25,7 +25,8 @@ def foresee(inputs: Inputs) -> None:
     _ = inputs.task
     _look(inputs)
     check_steps(recipe.recover, model, Teaching(**recipe.distill.model_dump()))
-    Goal.of(recipe.prune).foretold(model)
+    if recipe.prune.search is None:  # which finds out itself what can be reached
+        Goal.of(recipe.prune).foretold(model)
 
 
 def _look(inputs: Inputs) -> None:

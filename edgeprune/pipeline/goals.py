@@ -79,13 +79,16 @@ class Goal:
             raise PlanError("a ramp lets a share of zeros grow: ask for sparsity, and for it alone")
 
     @classmethod
-    def of(cls, prune: Prune) -> Goal:
-        """A recipe's ``[prune]``; a multiple that it leaves open is 1."""
+    def of(cls, prune: Prune, share: float | None = None) -> Goal:
+        """A recipe's ``[prune]``; a multiple that it leaves open is 1. Where it searches, ``share``
+        is what was found (a half as long as it is not)."""
         names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
         values = {
             name: getattr(prune, name) for name in (*names, "schedule", "max_drop", "inexact")
         }
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
+        if prune.search is not None:
+            values[prune.search] = 0.5 if share is None else share
         ramp = Ramp(prune.ramp, prune.ramp_every, prune.regrow) if prune.ramp else None
         return cls(**values, constraints=constraints, ramp=ramp)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgeprune.errors import PlanError
@@ -13,11 +13,13 @@ from edgeprune.pipeline.goals import Goal, check_running
 from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
 from edgeprune.pipeline.rounds import Material, Rounds, Turn, rehearse
+from edgeprune.pipeline.searching import Searching, Terms
 from edgeprune.planning import Constraints, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import which_train
 from edgeprune.recovery import Ramp, Teaching
+from edgeprune.searches import Search
 from edgeprune.surgery import StripReport, accounted
 
 _ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
@@ -35,6 +37,7 @@ class Pruned:
         before: the original's metric on the validation split.
         rounds: the loop, with the original, its graph, and the goal.
         report: what strip said.
+        search: what was found, where the share was searched for.
     """
 
     model: Any
@@ -42,6 +45,7 @@ class Pruned:
     before: float
     rounds: Rounds
     report: StripReport
+    search: Search | None = None
 
     @property
     def plan(self) -> Plan:
@@ -79,6 +83,7 @@ class Pruned:
             or {"pattern": goal.pattern},
             "reached": self.plan.why["reached"],
             "shortfall": short,
+            "search": None if self.search is None else self.search.facts(),
             "cut": cut,
             "stay": [
                 {"reason": reason, "groups": [name for name, one in stays.items() if one == reason]}
@@ -113,6 +118,9 @@ def pruned(
     calibration_examples: int = 2048,
     microbatch: int = 32,
     seed: int = 0,
+    search: Literal["sparsity", "channels"] | None = None,
+    folds: int = 5,
+    grid: Sequence[float] = (),
     progress: Progress = SILENT,
     **asked: Any,
 ) -> Pruned:
@@ -130,6 +138,10 @@ def pruned(
             "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
             "or 'distill' into recover, or use plan and cut"
         )
+    if search is not None:
+        asked |= _searchable(search, method, asked)
+    elif grid:
+        raise PlanError("grid has the shares of a search, and none is asked for; add search")
     goal = Goal(
         constraints=Constraints(multiple, minimum, most),
         ramp=Ramp(ramp, ramp_every, regrow) if ramp else None,
@@ -139,7 +151,8 @@ def pruned(
     _check_ramp(goal, methods, recover, ramp_every, regrow)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
-    goal.foretold(model)
+    if search is None:
+        goal.foretold(model)
     for line in idle_steps(model, settings.steps):
         progress.say(f"note: {line}")
     train, held_out, calibrate = parted(
@@ -152,6 +165,16 @@ def pruned(
         )
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         progress.say(f"rehearsal, {task.metric_name} on the validation split: {shown}: {method}")
+    found = None
+    if search is not None:
+        terms = Terms(goal.max_drop or 0.0, search, folds, tuple(grid))
+        found = Searching(
+            model, held_out, task, method, goal, terms, microbatch, seed, calibrate=calibrate,
+            progress=progress,
+        ).run()  # fmt: skip
+        progress.say(found.line())
+        share: dict[str, Any] = {search: found.share}
+        goal = replace(goal, **share)
     loop = Rounds(model, method, goal, settings, material, progress)
     for line in tried(task, model, held_out, scaled=False).notes:
         progress.say(f"note: {line}")
@@ -164,7 +187,27 @@ def pruned(
         ),
     )
     small, report = loop.ended(turn)
-    return Pruned(small, turn, before, loop, report)
+    return Pruned(small, turn, before, loop, report, found)
+
+
+def _searchable(
+    search: str, method: str | Sequence[str], asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The share that stands in the place of the one to be found.
+
+    Raises:
+        PlanError: no budget, a share beside it, or several scores.
+    """
+    if search not in ("sparsity", "channels"):
+        raise PlanError(f"search is of 'sparsity' or of 'channels', not of {search!r}")
+    if asked.get("max_drop") is None:
+        raise PlanError("search needs max_drop: say how much the metric may lose")
+    for name in _ASKED:
+        if asked.get(name) is not None:
+            raise PlanError(f"search finds the share itself: leave {name} out, or search")
+    if not isinstance(method, str):
+        raise PlanError("search takes one score; name one as method")
+    return {search: 0.5}
 
 
 def _check_ramp(

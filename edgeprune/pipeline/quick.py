@@ -13,7 +13,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
     """``recipe`` with at most :data:`EXAMPLES` examples a role, two rounds and one epoch each.
 
     ``max_drop`` is left out: the metric after one epoch on so few says nothing, and every stage is
-    to be tried."""
+    to be tried. So is a search, which asks for a budget; a half goes in its place."""
     data: dict[str, Any] = {"calibration_examples": min(recipe.data.calibration_examples, 128)}
     for role in ("train", "calibrate", "evaluate"):
         source = getattr(recipe.data, role)
@@ -21,6 +21,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
             few = min(source.examples or EXAMPLES, EXAMPLES)
             data[role] = source.model_copy(update={"examples": few})
     tune = recipe.finetune
+    half = {} if recipe.prune.search is None else {"search": None, recipe.prune.search: 0.5}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
@@ -29,6 +30,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
                     "rounds": min(recipe.prune.rounds, 2),
                     "rehearsal_epochs": 1,
                     "max_drop": None,
+                    **half,
                 }
             ),
             "finetune": tune.model_copy(

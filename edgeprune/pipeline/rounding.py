@@ -10,7 +10,8 @@ from edgeprune.targets import Target, common_multiple
 
 def is_open(recipe: Recipe) -> bool:
     """Whether the targets' profiles decide."""
-    return recipe.prune.channels is not None and recipe.prune.multiple is None
+    prune = recipe.prune
+    return prune.multiple is None and (prune.channels is not None or prune.search == "channels")
 
 
 def rounded(recipe: Recipe, targets: Sequence[Target]) -> Recipe:

@@ -90,6 +90,8 @@ class Searching:
         microbatch: of the scoring.
         seed: of the folds, of scores and of the bootstrap.
         whole: the scores of all data, where they are there already.
+        calibrate: data that scores for every fold, sharing no example with ``data``; where absent,
+            each fold is scored by the others.
         progress: where the work is shown.
     """
 
@@ -102,6 +104,7 @@ class Searching:
     microbatch: int = 32
     seed: int = 0
     whole: Scores | None = None
+    calibrate: Dataset | None = None
     progress: Progress = SILENT
     _tried: dict[tuple[int, float], Marks | None] = field(default_factory=dict, init=False)
 
@@ -152,9 +155,10 @@ class Searching:
         return [np.sort(part) for part in np.array_split(order, self.terms.folds)]
 
     def _scored(self) -> list[Scores]:
-        """Of each fold, from the others; a formula that reads no data scores once."""
-        if not METHODS[self.method].needs_data:
-            return [self._score(self.data, "whole")] * len(self._folds)
+        """Of each fold, from the others; where that makes no difference, once."""
+        if self.calibrate is not None or not METHODS[self.method].needs_data:
+            self.whole = self.whole or self._score(self.calibrate or self.data, "whole")
+            return [self.whole] * len(self._folds)
         everything = np.arange(self.data.examples)
         return [
             self._score(self.data.subset(np.setdiff1d(everything, fold)), f"fold {number + 1}")

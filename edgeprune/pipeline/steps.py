@@ -132,7 +132,8 @@ class Table:
         """Rehearsal and rounds; the name of the last of them."""
         recipe = self.recipe
         facts = recipe.digest_facts()
-        goal = {key: value for key, value in facts["prune"].items() if key != "rehearsal_epochs"}
+        unread = {"rehearsal_epochs", "folds", "grid"}
+        goal = {key: value for key, value in facts["prune"].items() if key not in unread}
         shared = self._training(data)
         last: tuple[str, ...] = ()
         if len(recipe.prune.score) > 1:
@@ -146,6 +147,12 @@ class Table:
                 units=self._epochs(epochs * len(recipe.prune.score)),
             )
             last = ("rehearse",)
+        if recipe.prune.search is not None:
+            later = {"rounds", "schedule", "rehearsal_epochs"}
+            tried = {key: value for key, value in facts["prune"].items() if key not in later}
+            search = {**data, **self._calibrate(), "task": self.inputs.task_identity()}
+            self._add("search", {**search, "prune": tried}, TRAINING)
+            last = ("search",)
         for number in range(1, recipe.prune.rounds + 1):
             name = f"round-{number}"
             self._add(

@@ -24,6 +24,7 @@ from edgeprune.pipeline.inputs import Inputs
 from edgeprune.pipeline.original import BATCH, tried
 from edgeprune.pipeline.recovering import Settings, idle_steps
 from edgeprune.pipeline.rounds import Material, Rounds, rehearse
+from edgeprune.pipeline.searching import Searching, Terms
 from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
@@ -60,6 +61,7 @@ class Work:
             "check": self._check,
             "check-evaluate": self._check_evaluate,
             "rehearse": self._rehearse,
+            "search": self._search,
             "round": self._round,
             "strip": self._strip,
             "recover": self._recover,
@@ -116,6 +118,26 @@ class Work:
         )
         facts = {"method": method, "metrics": {name: finite(m) for name, m in metrics.items()}}
         write_json(folder / "rehearsal.json", facts)
+
+    def _search(self, step: Step, folder: Path) -> None:
+        """The largest share within ``max_drop``, one shot: scored by the calibration data, as the
+        first round is, and judged by the validation split."""
+        prune, material = self.recipe.prune, self.material
+        assert prune.search is not None and prune.max_drop is not None
+        found = Searching(
+            self.inputs.model,
+            material.validation,
+            material.task,
+            self.method,
+            Goal.of(prune),
+            Terms(prune.max_drop, prune.search, prune.folds, prune.grid),
+            material.microbatch,
+            self.recipe.seed,
+            calibrate=material.calibrate,
+            progress=self.progress,
+        ).run()
+        self.progress.say(found.line())
+        write_json(folder / "search.json", {**found.facts(), "line": found.line()})
 
     def _round(self, step: Step, folder: Path) -> None:
         """One turn; after a round that spent the budget the rest leave only a word of it."""
@@ -353,8 +375,9 @@ class Work:
 
     @property
     def goal(self) -> Goal:
-        """The recipe's ``[prune]``."""
-        return Goal.of(self.recipe.prune)
+        """The recipe's ``[prune]``, with what a search found."""
+        found = self.read("search", "search.json") if "search" in self.steps else {}
+        return Goal.of(self.recipe.prune, found.get("share"))
 
     @property
     def settings(self) -> Settings:

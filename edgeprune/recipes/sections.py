@@ -28,6 +28,8 @@ Score = Literal[
 ]  # fmt: skip
 OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale"})
 """Scores of whole channels: they say nothing of single weights."""
+GOALS = ("sparsity", "threshold", "channels", "search")
+"""How much leaves is asked for by one of them."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -192,11 +194,7 @@ class Prune(Strict):
     """How much leaves, and by what measure."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": [key]} for key in ("sparsity", "threshold", "channels", "pattern")
-            ]
-        }
+        json_schema_extra={"anyOf": [{"required": [key]} for key in (*GOALS, "pattern")]}
     )
 
     score: Annotated[
@@ -218,6 +216,17 @@ class Prune(Strict):
     )
     channels: Share | None = Field(
         default=None, description="Share of units and filters to remove."
+    )
+    search: Literal["sparsity", "channels"] | None = Field(
+        default=None,
+        description="Find the largest share within max_drop, by cross-validation on the "
+        "validation split.",
+    )
+    folds: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=5, description="Of the search's cross-validation."
+    )
+    grid: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
+        default=(), description="Shares that a search tries; bisection where absent."
     )
     pattern: Pattern = Field(
         default="none",
@@ -266,7 +275,7 @@ class Prune(Strict):
 
     def _check_scores(self, given: Sequence[str]) -> None:
         of_channels = [score for score in self.score if score in OF_CHANNELS]
-        if of_channels and given != ["channels"]:
+        if of_channels and given != ["channels"] and self.search != "channels":
             raise PydanticCustomError(
                 "rule",
                 "has score {score}, which is of channels, and asks for {found}; ask for channels "
@@ -276,9 +285,7 @@ class Prune(Strict):
 
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
-        given = [
-            key for key in ("sparsity", "threshold", "channels") if getattr(self, key) is not None
-        ]
+        given = [key for key in GOALS if getattr(self, key) is not None]
         quota = patterns.Pattern.parse(self.pattern).quota is not None
         if quota and given:
             raise PydanticCustomError(
@@ -293,10 +300,24 @@ class Prune(Strict):
         found = " and ".join(given) or "none"
         raise PydanticCustomError(
             "rule",
-            "needs exactly one of sparsity, threshold, channels (channels with sparsity makes a "
-            "hybrid), or a pattern N:M alone; given: {found}",
+            "needs exactly one of sparsity, threshold, channels, search (channels with sparsity "
+            "makes a hybrid), or a pattern N:M alone; given: {found}",
             {"found": found},
         )
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        fault = None
+        if self.search is None:
+            unused = [key for key in ("folds", "grid") if key in self.model_fields_set]
+            fault = f"has {unused[0]} and no search, which it is of" if unused else None
+        elif self.max_drop is None:
+            fault = "has search and no max_drop: say how much the metric may lose"
+        elif len(self.score) > 1:
+            fault = "has search and several scores; name one"
+        if fault:
+            raise PydanticCustomError("rule", "{fault}", {"fault": fault})
+        return self
 
     @model_validator(mode="after")
     def _ramp_fits(self) -> Self:
@@ -330,7 +351,7 @@ class Prune(Strict):
         keys: tuple[str, ...] = ("multiple", "minimum", "most")
         given = [key for key in keys if key in self.model_fields_set]
         given += ["inexact"] if self.inexact else []
-        if given and self.channels is None:
+        if given and self.channels is None and self.search != "channels":
             raise PydanticCustomError(
                 "rule",
                 "has {given}, which says how channels are cut, and no channels; ask for channels "

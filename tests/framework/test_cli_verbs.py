@@ -467,7 +467,7 @@ def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroe
     facts = program.facts(folder, *search, "--grid", "0.2,0.95", "--folds", 3, "-o", "grid.json")
     assert [point["share"] for point in facts["search"]["points"]] == [0.2, 0.95]
     assert facts["search"]["share"] == facts["why"]["asked"]["sparsity"] == 0.2
-    facts = program.facts(folder, *search[:-1], 0.3, "--of", "channels", "-o", "cut.json")
+    facts = program.facts(folder, *search[:-1], 0.3, "--search", "channels", "-o", "cut.json")
     assert facts["channels"] and facts["masks"] == 0
     assert json.loads((folder / "cut.json").read_text())["why"]["search"] == facts["search"]
     for wrong, said in (
@@ -478,6 +478,8 @@ def test_the_largest_share_within_a_budget(program: Program, folder: Path, zeroe
     ):
         code, out, err = program(folder, *search, *wrong, "-o", "bad.json")
         assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+    code, out, err = program(folder, *search[:6], "--search", "channels", "-o", "bad.json")
+    assert code == 2 and "within --max-drop: add it" in err
     code, out, err = program(folder, *search[:4], "--max-drop", 0.1, "-o", "bad.json")
     assert code == 2 and "add --data FILE" in err
     assert not (folder / "bad.json").exists()

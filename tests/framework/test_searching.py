@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from edgeprune.errors import DataError, PlanError
 from edgeprune.feeding import as_dataset
 from edgeprune.models import make_task, values_digest
 from edgeprune.models.marks import Judge
+from edgeprune.progress import SILENT
 from edgeprune.surgery import Trial, trace, zero
 
 L = keras.layers
@@ -141,6 +143,70 @@ def test_what_cannot_be_is_one_line(model, settings, said) -> None:
 def test_data_without_labels_is_refused(model) -> None:
     with pytest.raises(DataError, match="labels"):
         edgeprune.search(model, (drawn(2, 100)[0],), max_drop=0.1)
+
+
+RUN = ["prune.rounds=1", "finetune.epochs=1", 'export.formats=["fp32"]', "gates.unmeasured='allow'"]
+
+
+def test_a_run_searches_before_its_rounds_and_never_in_the_evaluation_set(project) -> None:
+    from edgeprune.pipeline import dry_run, run
+
+    recipe = project / "edgeprune.toml"
+    text = recipe.read_text().replace("sparsity = 0.6", 'search = "sparsity"\nmax_drop = 0.2')
+    recipe.write_text(text)
+    result = run(recipe, sets=RUN)
+    (file,) = (project / ".edgeprune" / "stages" / "search").glob("*/search.json")
+    search = json.loads(file.read_text())
+    assert search["examples"] == 96 and len(search["folds"]) == 5 and search["most"] <= 0.2
+    assert 0 <= result.sparsity - search["share"] < 0.05
+    assert search["line"] in result.notes
+    # Labels that are all wrong: nothing before the evaluation may notice.
+    with np.load(project / "data.npz") as arrays:
+        spoilt = dict(arrays) | {"y_test": np.zeros_like(arrays["y_test"])}
+    np.savez(project / "data.npz", **spoilt)
+    sets = [*RUN, "gates.max_metric_drop=1"]
+    again = run(recipe, sets=sets)
+    files = (project / ".edgeprune" / "stages" / "search").glob("*/search.json")
+    assert [json.loads(each.read_text()) for each in files] == [search, search]
+    assert again.plan == result.plan and again.rows[0].metric != result.rows[0].metric
+    # Fewer folds are another search; a quick run has no budget and takes a half.
+    fewer = dry_run(recipe, sets=[*sets, "prune.folds=3"])
+    waiting = {state.stage for state in fewer if not state.done}
+    assert {"search", "round-1"} <= waiting and "check" not in waiting
+    assert 0.5 <= run(recipe, sets=RUN, quick=True).sparsity < 0.6
+
+
+def test_prune_searches_first_and_goes_to_the_share_that_it_found(model) -> None:
+    told: list[str] = []
+
+    class Told:
+        def task(self, name: str, total: int | None) -> Any:
+            return SILENT.task(name, total)
+
+        def say(self, line: str) -> None:
+            told.append(line)
+
+    small, plan = edgeprune.prune(
+        model, drawn(2, 1500), search="sparsity", max_drop=0.15, epochs=1, progress=Told()
+    )
+    (line,) = [line for line in told if "folds by themselves" in line]
+    assert f"{plan.why['asked']['sparsity']:.2%}" in line
+    assert small.count_params() <= model.count_params()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"search": "sparsity"}, "needs max_drop"),
+        ({"search": "weights", "max_drop": 0.1}, "not of 'weights'"),
+        ({"search": "sparsity", "max_drop": 0.1, "sparsity": 0.5}, "leave sparsity out"),
+        ({"search": "sparsity", "max_drop": 0.1, "method": ["taylor", "snip"]}, "one score"),
+        ({"sparsity": 0.5, "grid": [0.5]}, "add search"),
+    ],
+)
+def test_a_search_in_prune_that_lacks_something_is_one_line(model, settings, said) -> None:
+    with pytest.raises(PlanError, match=said):
+        edgeprune.prune(model, drawn(2, 200), **settings)
 
 
 def test_a_trial_answers_as_the_zeroed_model_whatever_came_before(model) -> None:

@@ -34,7 +34,8 @@ SIGNATURES = {
     "cut": "(model, plan)",
     "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
     "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
-    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, inexact=False, "
+    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, search=None, folds=5, "
+    "grid=(), inexact=False, "
     "recover=('finetune',), epochs=3, learning_rate=0.001, "
     "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, ramp=0.0, "
     "ramp_every=None, regrow=0.0, rehearsal_epochs=2, "

@@ -172,6 +172,22 @@ ONE_FAULT = {
         edited("sparsity = 0.9", 'pattern = "2:4"\nscore = "gate"'),
         "has score 'gate', which is of channels, and asks for a pattern",
     ),
+    "a search without a budget": (
+        edited("sparsity = 0.9", 'search = "sparsity"'),
+        "has search and no max_drop: say how much the metric may lose",
+    ),
+    "a search beside a share": (
+        edited("sparsity = 0.9", 'sparsity = 0.9\nsearch = "sparsity"\nmax_drop = 0.1'),
+        "given: sparsity and search",
+    ),
+    "a search of several scores": (
+        edited("sparsity = 0.9", 'search = "sparsity"\nmax_drop = 0.1\nscore = ["taylor", "snip"]'),
+        "has search and several scores; name one",
+    ),
+    "folds of no search": (
+        edited("sparsity = 0.9", "sparsity = 0.9\nfolds = 3"),
+        "has folds and no search, which it is of",
+    ),
     "a score of channels for weights": (
         edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "gate"'),
         "has score 'gate', which is of channels, and asks for sparsity",
