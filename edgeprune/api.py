@@ -7,7 +7,7 @@ micro-batch of a score. ``loss=None`` takes the compiled one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,6 +124,11 @@ def plan(
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
+    max_macs: float | None = None,
+    max_parameters: float | None = None,
+    max_bytes: float | None = None,
+    max_latency_ms: float | None = None,
+    latency: Mapping[str, Any] | None = None,
     pattern: str = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
@@ -141,6 +146,13 @@ def plan(
         threshold: zero every weight that scores below.
         channels: share of each free group's channels to cut (of all together with
             ``scope="global"``).
+        max_macs, max_parameters, max_bytes: budgets for what stays, met by cutting channels: below
+            1 a share of the original's, else a whole number. Bytes are 4 a parameter, an estimate
+            of a dense fp32 file. With ``scope="global"`` the groups lose those channels whose
+            scores add up to the least, with ``"layer"`` each the same share. Several hold together.
+        max_latency_ms: milliseconds, by ``latency``.
+        latency: ``{group or glob: milliseconds per kept channel}``, or ``{"constant": …,
+            "groups": {…}}``.
         pattern: ``"1x4"`` takes Dense kernels in blocks of four along their input axis.
         scope: compare all together, or within each layer.
         exclude: globs of layer, weight or group names to leave alone.
@@ -152,7 +164,7 @@ def plan(
     Raises:
         PlanError: a request that cannot be met, or scores that are not finite.
     """
-    from edgeprune.planning import Constraints, make_plan
+    from edgeprune.planning import Budgets, Constraints, Latency, make_plan
 
     return make_plan(
         scores,
@@ -164,6 +176,13 @@ def plan(
         scope=scope,
         exclude=_globs(exclude),
         constraints=Constraints(multiple, minimum, most),
+        budgets=Budgets(
+            max_macs,
+            max_parameters,
+            max_bytes,
+            max_latency_ms,
+            None if latency is None else Latency.of(latency),
+        ),
     )
 
 
@@ -405,10 +424,16 @@ def prune(
     *,
     loss: Any = None,
     metric: Any = None,
-    method: str | Sequence[str] = "taylor",
+    method: str | Sequence[str] | None = None,
     sparsity: float | None = None,
     threshold: float | None = None,
     channels: float | None = None,
+    max_macs: float | None = None,
+    max_parameters: float | None = None,
+    max_bytes: float | None = None,
+    max_latency_ms: float | None = None,
+    latency: Mapping[str, Any] | None = None,
+    step: float | None = None,
     pattern: str = "none",
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
@@ -445,7 +470,10 @@ def prune(
     Args:
         model, data, loss, sparsity … most: as :func:`score` and :func:`plan`.
         metric: a Keras metric or its name; the compiled one, else the loss.
-        method: name of the score; of several, a rehearsal of ``rehearsal_epochs`` chooses on the
+        step: of the original's cost (of the channels): so much is cut between two scores of a
+            round; 1 takes the scores once a round. Absent: 0.05 with budgets, else 1.
+        method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"molchanov"``; of
+            several, a rehearsal of ``rehearsal_epochs`` chooses on the
             validation split.
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
@@ -488,6 +516,12 @@ def prune(
         sparsity=sparsity,
         threshold=threshold,
         channels=channels,
+        max_macs=max_macs,
+        max_parameters=max_parameters,
+        max_bytes=max_bytes,
+        max_latency_ms=max_latency_ms,
+        latency=latency,
+        step=step,
         pattern=pattern,
         scope=scope,
         exclude=_globs(exclude),

@@ -21,6 +21,18 @@ HERE = Path(__file__).resolve().parent
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+class LatencyTable(Strict):
+    """How long an inference takes, by what is left of each group of channels."""
+
+    constant: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Milliseconds that no channel changes."
+    )
+    groups: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
+        description="Milliseconds per kept channel, by group name or glob; a name goes before a "
+        "glob, and of globs the first."
+    )
+
+
 class Target(Strict):
     """A device profile; attributes are the keys of its file (``schema`` is ``schema_``).
 
@@ -54,6 +66,10 @@ class Target(Strict):
         default=1,
         description="Widths that its kernels run at full speed are multiples of this; what "
         "[prune] channels leaves of a group is rounded to it.",
+    )
+    latency: LatencyTable | None = Field(
+        default=None,
+        description="For [prune] max_latency_ms; its groups are those of one architecture.",
     )
     note: str = Field(default="", description="What a person should know of it.")
 

@@ -18,6 +18,13 @@ DRAINED = 0.1
 """A group of which less is left is named."""
 NEAR = 5e-4
 """Shares that read the same."""
+_UNITS = {
+    "macs": ("MACs", ",.0f"),
+    "parameters": ("parameters", ",.0f"),
+    "bytes": ("bytes, 4 a parameter", ",.0f"),
+    "latency_ms": ("milliseconds by the table", ".4g"),
+}
+"""By kind of cost, its name and how a number of it is written."""
 _COUNTS = ("size", "asked", "possible", "already_dead", "in_consequence", "left")
 
 
@@ -88,6 +95,12 @@ def reached_lines(
         )
     if "pattern" in asked:
         yield f"connections: pattern {asked['pattern']} asked, {reached['sparsity']:.2%} go"
+    for kind, cost in reached.get("costs", {}).items():
+        unit, shape = _UNITS[kind]
+        yield (
+            f"{unit}: {cost['most']:{shape}} allowed, {cost['after']:{shape}} stay of "
+            f"{cost['before']:{shape}} ({cost['after'] / cost['before']:.2%})"
+        )
     if "sparsity" in asked and abs(asked["sparsity"] - reached["sparsity"]) > NEAR:
         yield f"connections: {asked['sparsity']:.2%} asked, {reached['sparsity']:.2%} go"
 

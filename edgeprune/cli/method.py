@@ -20,7 +20,12 @@ from edgeprune.cli.options import (
     Inexact,
     Json,
     Judge,
+    LatencyFile,
     Loss,
+    MaxBytes,
+    MaxLatency,
+    MaxMacs,
+    MaxParameters,
     Method,
     MethodOption,
     Metric,
@@ -39,6 +44,7 @@ from edgeprune.cli.options import (
     ScopeOption,
     Seed,
     Share,
+    Step,
     Temperature,
     Threads,
     Threshold,
@@ -46,8 +52,9 @@ from edgeprune.cli.options import (
     Workers,
     gathered,
 )
+from edgeprune.cli.planning import budgets, plan
 from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
-from edgeprune.cli.searching import Budget, Folds, Grid, Searched, check_search
+from edgeprune.cli.searching import Folds, Grid, Searched
 from edgeprune.cli.terminal import Session
 
 
@@ -120,95 +127,6 @@ def score(
     session.result(facts, f"{out}: {line}", json=json)
 
 
-def plan(
-    session: Session,
-    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="From 'edgeprune score'.")],
-    out: Out,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL", help="Needed for --channels: which belong together."),
-    ] = None,
-    sparsity: Share = None,
-    threshold: Threshold = None,
-    channels: Channels = None,
-    pattern: PatternOption = "none",
-    scope: ScopeOption = Scope.whole,
-    exclude: Exclude = None,
-    multiple: Multiple = None,
-    minimum: Minimum = None,
-    most: Most = None,
-    target: Device = None,
-    inexact: Inexact = False,
-    max_drop: Budget = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="For --max-drop: examples with labels to judge by."),
-    ] = None,
-    search: Searched = None,
-    folds: Folds = 5,
-    grid: Grid = None,
-    loss: Loss = None,
-    metric: Metric = None,
-    seed: Seed = 0,
-    threads: Threads = 2,
-    trust_model: Trust = False,
-    json: Json = False,
-) -> None:
-    """Decide from scores what goes.
-
-    Example:  edgeprune plan scores.npz --sparsity 0.9 -o plan.json
-    """
-    from edgeprune import verbs
-    from edgeprune.errors import InputError
-
-    settings: dict[str, Any] = {
-        "pattern": pattern, "scope": scope.value, "exclude": tuple(exclude or ()),
-        "targets": tuple(target or ()), "inexact": inexact,
-        **gathered({"multiple": multiple, "minimum": minimum, "most": most}),
-    }  # fmt: skip
-    shares = {"--sparsity": sparsity, "--threshold": threshold, "--channels": channels}
-    if max_drop is not None:
-        given = next((name for name, value in shares.items() if value is not None), None)
-        check_search(given, model, data)
-        facts = verbs.search_file(
-            verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),  # type: ignore[arg-type]
-            scores,
-            out,
-            max_drop=max_drop,
-            of=search.value if search else "sparsity",
-            folds=folds,
-            grid=grid or (),
-            progress=session.progress,
-            **settings,
-        )
-    elif search is not None or grid:
-        raise InputError("--search and --grid ask for the largest share within --max-drop: add it")
-    else:
-        facts = verbs.plan_file(
-            scores,
-            out,
-            model=verbs.Source(model, trust=trust_model) if model is not None else None,
-            sparsity=sparsity,
-            threshold=threshold,
-            channels=channels,
-            **settings,
-        )
-    from edgeprune.cli.accounts import drained_lines, inexact_lines, pattern_lines, reached_lines
-    from edgeprune.cli.searching import search_parts
-    from edgeprune.cli.tables import widths_table
-
-    why = facts["why"]
-    parts: list[Any] = [*search_parts(facts["search"])] if max_drop is not None else []
-    parts += [widths_table(why["widths"])] if facts["channels"] else []
-    parts += inexact_lines(why.get("inexact", {}))
-    if facts["channels"]:
-        kept = ((name, each["kept"], each["size"]) for name, each in why["widths"].items())
-        parts += drained_lines(kept)
-    parts += pattern_lines(why)
-    parts += reached_lines(why["asked"], why["reached"], facts.get("shortfall"))
-    session.result(facts, [*parts, f"{out}: {_planned(facts)}"], json=json)
-
-
 def zero(
     session: Session,
     model: Model,
@@ -239,6 +157,12 @@ def prune(
     sparsity: Share = None,
     threshold: Threshold = None,
     channels: Channels = None,
+    max_macs: MaxMacs = None,
+    max_parameters: MaxParameters = None,
+    max_bytes: MaxBytes = None,
+    max_latency_ms: MaxLatency = None,
+    latency: LatencyFile = None,
+    step: Step = None,
     method: Annotated[
         list[Method] | None,
         typer.Option(help="How connections are scored; of several, a rehearsal chooses."),
@@ -313,6 +237,9 @@ def prune(
         sparsity=sparsity,
         threshold=threshold,
         channels=channels,
+        step=step,
+        latency=latency,
+        **budgets(max_macs, max_parameters, max_bytes, max_latency_ms),
         method=_chosen(method),
         pattern=pattern,
         scope=scope.value,
@@ -449,30 +376,12 @@ def recover(
     session.result(facts, [*parts, f"{out}: {line}"], json=json)
 
 
-def _chosen(methods: list[Method] | None) -> str | tuple[str, ...]:
-    """One score by name, or several for a rehearsal."""
-    names = tuple(dict.fromkeys(method.value for method in methods or [Method.taylor]))
+def _chosen(methods: list[Method] | None) -> str | tuple[str, ...] | None:
+    """One score by name, or several for a rehearsal; ``None``: what did best for such a goal."""
+    if not methods:
+        return None
+    names = tuple(dict.fromkeys(method.value for method in methods))
     return names[0] if len(names) == 1 else names
-
-
-def _planned(facts: dict[str, Any]) -> str:
-    """The share of all connections, which is what was asked for, and where it goes."""
-    parts = []
-    if facts["channels"]:
-        count = sum(facts["channels"].values())
-        parts.append(f"{count:,} channels of {_counted(len(facts['channels']), 'group')}")
-    if facts["masks"]:
-        parts.append(f"masks on {_counted(facts['masks'], 'kernel')}")
-    if not parts:
-        return "nothing goes"
-    reached = facts["why"]["reached"]
-    if not reached["weights"]:
-        return f"{', '.join(parts)} go"  # scores of channels tell of no connection
-    return f"{reached['sparsity']:.2%} of all connections go: {', '.join(parts)}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _smaller(facts: dict[str, Any]) -> str:

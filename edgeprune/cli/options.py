@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.ranges import POSITIVE, SHARE, SHARE_OR_ALL, SOME_OR_ALL, option, whole
+from edgeprune.cli.ranges import LIMIT, POSITIVE, SHARE, SHARE_OR_ALL, SOME_OR_ALL, option, whole
 from edgeprune.errors import PlanError
 from edgeprune.patterns import Pattern
 
@@ -20,6 +20,10 @@ Data = Annotated[
     Path, typer.Option("--data", metavar="FILE", help="An .npz, a folder, or module:function.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the result goes.")]
+PlanOut = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="Where the plan goes; with --front a folder."),
+]
 Loss = Annotated[
     str | None,
     typer.Option(
@@ -127,6 +131,33 @@ Threshold = Annotated[float | None, option(takes=POSITIVE, help="Zero what score
 Channels = Annotated[
     float | None, option(takes=SHARE, help="Share of units and filters to remove.")
 ]
+MaxMacs = Annotated[
+    float | None, option("--max-macs", takes=LIMIT, help="Cut channels until so many MACs stay.")
+]
+MaxParameters = Annotated[
+    float | None, option("--max-parameters", takes=LIMIT, help="The same of parameters.")
+]
+MaxBytes = Annotated[
+    float | None, option("--max-bytes", takes=LIMIT, help="The same of bytes, 4 a parameter.")
+]
+MaxLatency = Annotated[
+    float | None,
+    option("--max-latency-ms", takes=POSITIVE, help="The same of milliseconds, by --latency."),
+]
+LatencyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--latency", metavar="FILE", help="JSON or TOML: milliseconds per kept channel, by group."
+    ),
+]
+Step = Annotated[
+    float | None,
+    option(
+        "--step",
+        takes=SOME_OR_ALL,
+        help="Of the cost: score anew after so much is cut; 1: once. With a budget 0.05, else 1.",
+    ),
+]
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Layers, weights or groups to leave alone.")
 ]
@@ -139,7 +170,11 @@ Most = Annotated[
 ]
 Device = Annotated[
     list[str] | None,
-    typer.Option("--target", metavar="NAME", help="Take the multiple of this profile; repeatable."),
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="Take the multiple, and a latency table, of this profile; repeatable.",
+    ),
 ]
 Inexact = Annotated[
     bool,

@@ -64,6 +64,12 @@ SHARE_OR_ALL = Numbers(float, lambda x: 0 <= x <= 1, "0 to 1", "a share from 0 t
 SOME_OR_ALL = Numbers(
     float, lambda x: 0 < x <= 1, "above 0, at most 1", "a share above 0, at most 1, such as 0.5"
 )
+LIMIT = Numbers(
+    float,
+    lambda x: 0 < x < 1 or (x >= 1 and x.is_integer()),
+    "a share below 1 or a whole number",
+    "a share between 0 and 1, such as 0.5, or a whole number from 1 up",
+)
 POSITIVE = Numbers(float, lambda x: x > 0, "above 0", "a number above 0")
 NOT_NEGATIVE = Numbers(float, lambda x: x >= 0, "at least 0", "a number from 0 up")
 

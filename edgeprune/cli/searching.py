@@ -46,7 +46,9 @@ Grid = Annotated[
 ]
 
 
-def check_search(given: str | None, model: Path | None, data: Path | None) -> None:
+def check_search(
+    given: str | None, model: Path | None, data: Path | None, scores: Path | None
+) -> None:
     """Refuse a search that lacks something, or that is asked for with a share.
 
     Raises:
@@ -54,6 +56,8 @@ def check_search(given: str | None, model: Path | None, data: Path | None) -> No
     """
     if given is not None:
         raise InputError(f"--max-drop finds the share itself: leave {given} out, or --max-drop")
+    if scores is None:
+        raise InputError("--max-drop makes the plan from SCORES: give them, from 'edgeprune score'")
     for name, value in (("--model", model), ("--data", data)):
         if value is None:
             raise InputError(f"--max-drop tries plans on the model: add {name} FILE")

@@ -225,6 +225,20 @@ def widths_table(widths: Mapping[str, Mapping[str, int]]) -> Table:
     return grid
 
 
+def front_table(facts: Mapping[str, Any]) -> Table:
+    """The points of a front, from the original down."""
+    grid = headed("Front")
+    metric = facts.get("metric")
+    names = ["MACs", "of before", "parameters", *([metric["name"]] if metric else []), "plan"]
+    for name in names:
+        grid.add_column(name, justify="left" if name == "plan" else "right", no_wrap=True)
+    for point in facts["points"]:
+        cells = [f"{point['macs']:,}", f"{point['share']:.1%}", f"{point['parameters']:,}"]
+        cells += [f"{point['metric']:.4g}"] if metric else []
+        grid.add_row(*cells, point["plan"])
+    return grid
+
+
 def doctor_table(checks: Sequence[Any]) -> Table:
     """What a machine has."""
     grid = headed("edgeprune doctor")

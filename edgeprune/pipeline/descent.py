@@ -13,6 +13,7 @@ from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
 from edgeprune.scores import Scores
 from edgeprune.scoring import OWN, Scorer, own_labels
+from edgeprune.scoring.shards import Map
 from edgeprune.surgery import zero_in_place
 
 
@@ -28,6 +29,7 @@ class Descent:
         loss: as :func:`edgeprune.scoring.score_model` takes it; labels that the model gives itself
             are those of ``model``, before anything went.
         seed: of what is drawn.
+        apart: who takes the shards of the data; see :func:`edgeprune.scoring.score_model`.
         progress: told every score.
     """
 
@@ -37,6 +39,7 @@ class Descent:
     batches: Iterable[Any] | None
     loss: Any = None
     seed: int = 0
+    apart: Map | None = None
     progress: Progress = SILENT
     _copy: Any = field(default=None, init=False)
     _scorer: Scorer | None = field(default=None, init=False)
@@ -62,8 +65,9 @@ class Descent:
         if plan is not None:
             self.carry_out(plan)
         self._taken += 1
-        shown = Part(self.progress, f"score {self._taken}") if self._taken > 1 else self.progress
-        return self._scored().scores(self.batches, progress=shown)[self.method]
+        shown = Part(self.progress, f"step {self._taken}") if self._taken > 1 else self.progress
+        found = self._scored().scores(self.batches, apart=self.apart, progress=shown)
+        return found[self.method]
 
     def stages(self, **asked: Any) -> Iterator[Stage]:
         """As :func:`edgeprune.planning.rescored`, by these scores."""

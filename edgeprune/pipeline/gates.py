@@ -73,7 +73,7 @@ def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[st
         }[gates.unmeasured]
         lines.append(f"max_latency_ms cannot be judged: {unreachable}; {outcome}")
     # With channels, more leaves than their share tells; with a threshold nothing is known.
-    given = asked.sparsity if asked.channels is None else None
+    given = asked.sparsity if not asked.cuts else None
     least = gates.min_sparsity
     if least is not None and given is not None and given < least - EXACT:
         lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,9 +11,23 @@ import numpy as np
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.patterns import Pattern
-from edgeprune.planning import Constraints, check_something, excluded, make_plan, ramp
+from edgeprune.planning import (
+    Budgets,
+    Constraints,
+    Costing,
+    Latency,
+    Score,
+    Stage,
+    check_something,
+    check_step,
+    excluded,
+    make_plan,
+    parts,
+    ramp,
+    rescored,
+)
 from edgeprune.plans import Plan
-from edgeprune.recipes import Prune
+from edgeprune.recipes import BY_BUDGET, Prune
 from edgeprune.recoveries import RUNNING
 from edgeprune.recovery import Growing, Ramp
 from edgeprune.scores import Scores
@@ -40,8 +54,10 @@ class Goal:
     """How much goes in the end, and how the rounds get there.
 
     Attributes:
-        sparsity, threshold, channels, pattern, scope, exclude, constraints: as
+        sparsity, threshold, channels, pattern, scope, exclude, constraints, budgets: as
             :func:`edgeprune.planning.make_plan` takes them.
+        step: of the way, after which the scores are taken anew within a round; see
+            :func:`edgeprune.planning.rescored`.
         rounds: how many.
         schedule: how the share grows over them.
         max_drop: of the validation metric; a round that ends beyond it ends the loop, and the
@@ -50,8 +66,8 @@ class Goal:
         ramp: a round's zeros come on the way of its training, not before it.
 
     Raises:
-        PlanError: ``inexact`` without ``channels``, a ``max_drop`` below 0, a ramp to something
-            other than a sparsity.
+        PlanError: ``inexact`` or ``step`` without ``channels`` or ``budgets``, a ``max_drop``
+            below 0, a ``step`` out of range, a ramp to something other than a sparsity.
     """
 
     sparsity: float | None = None
@@ -61,6 +77,8 @@ class Goal:
     scope: Literal["global", "layer"] = "global"
     exclude: tuple[str, ...] = ()
     constraints: Constraints = field(default_factory=Constraints)
+    budgets: Budgets = field(default_factory=Budgets)
+    step: float | None = None
     rounds: int = 1
     schedule: Literal["cubic", "linear", "constant"] = "cubic"
     max_drop: float | None = None
@@ -71,12 +89,38 @@ class Goal:
         # Written so that NaN fails too.
         if self.max_drop is not None and not self.max_drop >= 0:
             raise PlanError(f"max_drop = {self.max_drop}: a number from 0 up is needed")
-        if self.inexact and self.channels is None:
+        check_step(self.step)
+        if self.inexact and not self.cuts:
             raise PlanError(
                 "inexact without channels: it says which channels may be cut; ask for channels too"
             )
-        if self.ramp is not None and (self.sparsity is None or self.channels is not None):
+        if self.step is not None and not self.cuts:
+            raise PlanError(
+                "step without channels: it says how channels are cut; ask for a budget or channels"
+            )
+        if self.ramp is not None and (self.sparsity is None or self.cuts):
             raise PlanError("a ramp lets a share of zeros grow: ask for sparsity, and for it alone")
+
+    @property
+    def cuts(self) -> bool:
+        """Whether channels leave."""
+        return self.channels is not None or bool(self.budgets)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the scores are taken anew within a round."""
+        return bool(self.budgets) if self.step is None else self.step < 1
+
+    @property
+    def score(self) -> str:
+        """The score where none is named: what did best by measurement (docs/method.md)."""
+        return BY_BUDGET if self.budgets and self.sparsity is None else "taylor"
+
+    def asked(self) -> dict[str, float]:
+        """By name, what is asked for in the end."""
+        names = ("sparsity", "threshold", "channels")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return given | self.budgets.asked()
 
     @classmethod
     def of(cls, prune: Prune, share: float | None = None) -> Goal:
@@ -84,13 +128,22 @@ class Goal:
         is what was found (a half as long as it is not)."""
         names = ("sparsity", "threshold", "channels", "pattern", "scope", "exclude", "rounds")
         values = {
-            name: getattr(prune, name) for name in (*names, "schedule", "max_drop", "inexact")
+            name: getattr(prune, name)
+            for name in (*names, "step", "schedule", "max_drop", "inexact")
         }
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
         if prune.search is not None:
             values[prune.search] = 0.5 if share is None else share
         ramp = Ramp(prune.ramp, prune.ramp_every, prune.regrow) if prune.ramp else None
-        return cls(**values, constraints=constraints, ramp=ramp)
+        table = prune.latency
+        budgets = Budgets(
+            prune.max_macs,
+            prune.max_parameters,
+            prune.max_bytes,
+            prune.max_latency_ms,
+            Latency(table.groups, table.constant) if table is not None else None,
+        )
+        return cls(**values, constraints=constraints, budgets=budgets, ramp=ramp)
 
     def steps(self) -> list[dict[str, Any]]:
         """What each round asks of planning: the target's share by the schedule, the last one the
@@ -159,19 +212,45 @@ class Goal:
         asked = [pattern, scope, list(exclude)]
         return Growing(method, self.ramp, target, planned, within, asked, movable)
 
+    def stages(
+        self, score: Score, graph: Graph | None, *, number: int, within: Plan | None = None
+    ) -> Iterator[Stage]:
+        """The way to the end of round ``number`` (from 1), the scores taken anew at each step.
+
+        Raises:
+            PlanError: as :meth:`plan`; in the first round also what the last would be refused for
+                by the first scores.
+        """
+        stage: Stage | None = None
+
+        def scored(plan: Plan | None) -> Scores:
+            scores = score(plan)
+            if stage is None and number == 1 < self.rounds:
+                self._planned(scores, graph, number=self.rounds)
+            return scores
+
+        asked = self._asked(graph, number)
+        for stage in rescored(scored, graph, **asked, step=self.step, within=within):
+            yield stage
+        if stage is not None:
+            self.check(stage.plan, stage.scores, graph, number=number)
+
     def _planned(
         self, scores: Scores, graph: Graph | None, *, number: int, within: Plan | None = None
     ) -> Plan:
-        asked: Mapping[str, Any] = {"pattern": self.pattern} | self.steps()[number - 1]
-        return make_plan(
-            scores,
-            graph,
-            **asked,
-            scope=self.scope,
-            exclude=self.exclude,
-            constraints=self.constraints,
-            within=within,
-        )
+        return make_plan(scores, graph, **self._asked(graph, number), within=within)
+
+    def _asked(self, graph: Graph | None, number: int) -> dict[str, Any]:
+        """What round ``number`` asks of planning."""
+        asked: dict[str, Any] = {"pattern": self.pattern} | self.steps()[number - 1]
+        if self.budgets:
+            asked["budgets"] = self.budgets
+            if graph is not None and number < self.rounds:
+                costing = Costing(graph, self.budgets)
+                part = parts(self.schedule, self.rounds)[number - 1]
+                asked["budgets"] = costing.between(costing.whole, part)
+        beside = {name: getattr(self, name) for name in ("scope", "exclude", "constraints")}
+        return asked | beside
 
     def foretold(self, model: Any) -> Plan:
         """What would go in the end by magnitude, before any round.
@@ -186,11 +265,11 @@ class Goal:
         from edgeprune.surgery import trace
 
         goal = self
-        if self.channels is not None:
+        if self.cuts:
             goal = replace(self, sparsity=None)
         elif self.threshold is not None:
             goal = replace(self, threshold=ALL)
-        graph = trace(model, inexact=self.inexact) if goal.channels is not None else None
+        graph = trace(model, inexact=self.inexact) if goal.cuts else None
         scores = score_model(model, None, method="magnitude")
         # Of a hybrid, single weights may go where no channel can.
         make = goal.plan if goal.sparsity == self.sparsity else goal._planned

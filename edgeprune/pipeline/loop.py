@@ -14,7 +14,7 @@ from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
 from edgeprune.pipeline.rounds import Material, Rounds, Turn, rehearse
 from edgeprune.pipeline.searching import Searching, Terms
-from edgeprune.planning import Constraints, shortfall, staying
+from edgeprune.planning import Budgets, Constraints, Latency, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recoveries import which_train
@@ -23,7 +23,6 @@ from edgeprune.searches import Search
 from edgeprune.surgery import StripReport, accounted
 
 _ROW = ("group", "size", "left", "asked", "possible", "already_dead", "in_consequence", "reason")
-_ASKED = ("sparsity", "threshold", "channels")
 HELD = "what stays needs its channels"
 
 
@@ -58,7 +57,8 @@ class Pruned:
         ``cut`` has a record for each group that lost channels, ``stay`` one for each reason for
         which groups keep all; ``validation`` has the metric on the validation split, before and
         after; ``asked`` and ``reached`` are shares (of the connections, and of the channels of the
-        groups that may be cut), ``shortfall`` is why the channels are others.
+        groups that may be cut) or what budgets allow; where there are any, ``costs`` in ``reached``
+        has before, after and most of each kind. ``shortfall`` is why the channels are others.
         """
         goal = self.rounds.goal
         report = accounted(self.rounds.original, self.model, self.report, self.plan)
@@ -79,8 +79,7 @@ class Pruned:
                 "before": self.before,
                 "after": self.turn.metric,
             },
-            "asked": {name: value for name in _ASKED if (value := getattr(goal, name)) is not None}
-            or {"pattern": goal.pattern},
+            "asked": goal.asked() or {"pattern": goal.pattern},
             "reached": self.plan.why["reached"],
             "shortfall": short,
             "search": None if self.search is None else self.search.facts(),
@@ -98,7 +97,12 @@ def pruned(
     *,
     loss: Any = None,
     metric: Any = None,
-    method: str | Sequence[str] = "taylor",
+    method: str | Sequence[str] | None = None,
+    max_macs: float | None = None,
+    max_parameters: float | None = None,
+    max_bytes: float | None = None,
+    max_latency_ms: float | None = None,
+    latency: Any = None,
     multiple: int = 1,
     minimum: int = 1,
     most: float = 1.0,
@@ -139,14 +143,20 @@ def pruned(
             "or 'distill' into recover, or use plan and cut"
         )
     if search is not None:
-        asked |= _searchable(search, method, asked)
+        asked |= _searchable(search, method or "taylor", asked)
     elif grid:
         raise PlanError("grid has the shares of a search, and none is asked for; add search")
+    table = None if latency is None else Latency.of(latency)
+    budgets = Budgets(max_macs, max_parameters, max_bytes, max_latency_ms, table)
+    if search is not None and budgets:
+        raise PlanError(f"search finds the share itself: leave {budgets.said()} out, or search")
     goal = Goal(
         constraints=Constraints(multiple, minimum, most),
+        budgets=budgets,
         ramp=Ramp(ramp, ramp_every, regrow) if ramp else None,
         **asked,
     )
+    method = goal.score if method is None else method
     methods = [method] if isinstance(method, str) else method
     _check_ramp(goal, methods, recover, ramp_every, regrow)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
@@ -202,7 +212,7 @@ def _searchable(
         raise PlanError(f"search is of 'sparsity' or of 'channels', not of {search!r}")
     if asked.get("max_drop") is None:
         raise PlanError("search needs max_drop: say how much the metric may lose")
-    for name in _ASKED:
+    for name in ("sparsity", "threshold", "channels"):
         if asked.get(name) is not None:
             raise PlanError(f"search finds the share itself: leave {name} out, or search")
     if not isinstance(method, str):

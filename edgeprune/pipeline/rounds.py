@@ -13,6 +13,7 @@ from edgeprune.errors import PlanError
 from edgeprune.executors import of_workers
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
+from edgeprune.pipeline.descent import Descent
 from edgeprune.pipeline.gates import beyond
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.recovering import RECOVERY_BATCH, Ground, Settings, recovered
@@ -140,18 +141,24 @@ class Rounds:
         shown = Part(self.progress, self._name(number))
         if goal.ramp is not None:
             return self._grown(number, model, plan, checkpoint, shown)
-        graph = self.graph if goal.channels is not None else None
-        scores = score_model(
-            model,
-            material.calibrate.batches(material.microbatch),
-            method=self.method,
-            loss=material.task.loss,
-            graph=graph,
-            seed=derived_seed(material.seed, f"{self.label}-{number}", "score"),
-            apart=of_workers(material.workers).map if material.workers > 1 else None,
-            progress=shown,
-        )
-        plan = goal.plan(scores, graph, number=number, within=plan)
+        graph = self.graph if goal.cuts else None
+        how: dict[str, Any] = {
+            "method": self.method,
+            "loss": material.task.loss,
+            "graph": graph,
+            "seed": derived_seed(material.seed, f"{self.label}-{number}", "score"),
+            "apart": of_workers(material.workers).map if material.workers > 1 else None,
+            "progress": shown,
+        }
+        batches = material.calibrate.batches(material.microbatch)
+        if goal.stepped:
+            descent = Descent(model, batches=batches, **how)
+            for stage in goal.stages(descent.score, graph, number=number, within=plan):
+                scores, plan = stage.scores, stage.plan
+        else:
+            scores = score_model(model, batches, **how)
+            plan = goal.plan(scores, graph, number=number, within=plan)
+        assert plan is not None
         silent = nearly_zero if goal.inexact else zero
         model = self.recover(
             silent(model, plan),

@@ -251,7 +251,7 @@ class Table:
 
 def _decisive(target: Target) -> dict[str, Any]:
     """What of a profile can change a measurement: neither its prose nor how it has channels cut."""
-    idle = ("description", "note", "channel_multiple")
+    idle = ("description", "note", "channel_multiple", "latency")
     return {key: item for key, item in target.facts().items() if key not in idle}
 
 

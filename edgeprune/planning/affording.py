@@ -11,9 +11,11 @@ from edgeprune.planning.budgets import Budgets, Costing, shown, within
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import Cuts, Ints, alike, cut_at, rated_groups
 from edgeprune.planning.descending import Ladder
+from edgeprune.planning.excluding import excluded
 from edgeprune.planning.narrowing import Narrowing
 from edgeprune.scores import Scores
 
+LOOSE = Constraints()
 HALVINGS = 30
 """Of the share that each group loses alike: fine enough for groups of a million channels."""
 
@@ -49,6 +51,30 @@ def choose_within(
     cuts = cut_at(before, rated, ladders, found)
     groups = tuple(each.group for each in rated)
     return Cuts(cuts, groups, unscored, uneven, costing.facts(cuts))
+
+
+def least_macs(
+    scores: Scores,
+    graph: Graph,
+    *,
+    exclude: Sequence[str] = (),
+    constraints: Constraints = LOOSE,
+) -> int:
+    """The fewest MACs that a budget may ask for.
+
+    Args:
+        scores: by which groups are cut; what they say nothing of stays.
+        graph: of their model.
+        exclude, constraints: as for :func:`edgeprune.planning.make_plan`.
+
+    Raises:
+        PlanError: no free group is left to cut.
+    """
+    out = excluded(exclude, graph.weights, [group.name for group in graph])
+    rated, _, _ = rated_groups(scores, graph, out, {})
+    ladders = [each.ladder(constraints) for each in rated]
+    cuts = cut_at({}, rated, ladders, [each.price.size for each in ladders])
+    return graph.cost(graph.leaving(cuts)[0]).macs
 
 
 def _alike_within(narrowing: Narrowing, ladders: Sequence[Ladder]) -> list[int] | None:

@@ -16,6 +16,8 @@ from edgeprune.errors import PlanError
 from edgeprune.files import nearest
 from edgeprune.graphs import Graph
 
+ALMOST = 1 - 1e-12
+"""A share that is below 1."""
 BYTES = 4
 """Of a parameter in a dense fp32 file."""
 UNITS = {"macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency_ms": "ms"}
@@ -213,6 +215,16 @@ class Costing:
             else:
                 found[kind] = cost.macs if kind == "macs" else cost.parameters
         return found
+
+    def between(self, now: Mapping[str, float], part: float) -> Budgets:
+        """The budgets after ``part`` (0 to 1) of the way from the costs ``now``."""
+        asked = {}
+        for kind, most in self.limits.items():
+            limit = max(most, now[kind] + (most - now[kind]) * part)
+            # What is reached already stays: the original is within no budget.
+            share = min(limit / self.whole[kind], ALMOST)
+            asked[f"max_{kind}"] = share * self.whole[kind] if kind == "latency_ms" else share
+        return Budgets(latency=self._latency, **asked)
 
     def facts(self, cuts: Cuts) -> dict[str, dict[str, float]]:
         """By kind, ``before``, ``after`` and ``most`` (the limit); JSON values."""

@@ -105,9 +105,7 @@ def _ways(
         now = costing.costs({cut.group: cut.drop for cut in within.cuts} if within else {})
         length = max((now[k] - most) / costing.whole[k] for k, most in costing.limits.items())
         count = _count(length, STEP if step is None else step, points)
-        return [
-            {"budgets": _between(budgets, costing, now, part / count)} for part in range(1, count)
-        ]
+        return [{"budgets": costing.between(now, part / count)} for part in range(1, count)]
     if channels is None:
         return []
     start = float(within.why.get("reached", {}).get("channels", 0.0)) if within else 0.0
@@ -118,13 +116,3 @@ def _ways(
 def _count(length: float, step: float, points: int) -> int:
     """How many equal steps, a multiple of ``points``."""
     return points * max(1, math.ceil(length / step / points - ROUNDING))
-
-
-def _between(budgets: Budgets, costing: Costing, now: dict[str, float], part: float) -> Budgets:
-    """The budgets after ``part`` of the way from ``now``."""
-    asked = {}
-    for kind, most in costing.limits.items():
-        limit = max(most, now[kind] + (most - now[kind]) * part)
-        share = limit / costing.whole[kind]
-        asked[f"max_{kind}"] = limit if kind == "latency_ms" else share
-    return Budgets(latency=budgets.latency, **asked)

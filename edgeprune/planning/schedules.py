@@ -21,17 +21,26 @@ def ramp(schedule: Schedule, target: float, rounds: int) -> tuple[float, ...]:
     Raises:
         PlanError: an unknown schedule, ``rounds`` below 1, ``target`` not in [0, 1).
     """
+    if not 0 <= target < 1:
+        raise PlanError(f"target {target}: a share from 0 to below 1 is needed")
+    return tuple(target * part for part in parts(schedule, rounds))
+
+
+def parts(schedule: Schedule, rounds: int) -> tuple[float, ...]:
+    """Of the whole way, what is gone after round 1 … ``rounds``: as :func:`ramp`, the last is 1.
+
+    Raises:
+        PlanError: an unknown schedule, ``rounds`` below 1.
+    """
     if schedule not in _NAMES:
         near = nearest(str(schedule), _NAMES)
         hint = f"; did you mean {near!r}?" if near else f"; known: {', '.join(_NAMES)}"
         raise PlanError(f"no schedule {schedule!r}{hint}")
     if rounds < 1:
         raise PlanError(f"rounds = {rounds}: at least one round is needed")
-    if not 0 <= target < 1:
-        raise PlanError(f"target {target}: a share from 0 to below 1 is needed")
     shares = [step / rounds for step in range(1, rounds)]
     if schedule == "cubic":
         shares = [1 - (1 - share) ** 3 for share in shares]
     elif schedule == "constant":
         shares = [1.0] * len(shares)
-    return (*(target * share for share in shares), target)
+    return (*shares, 1.0)

@@ -2,6 +2,8 @@
 
 from edgeprune.recipes.recipe import ROLES, Recipe, matches
 from edgeprune.recipes.sections import (
+    BUDGETS,
+    BY_BUDGET,
     Data,
     DataSource,
     Export,
@@ -18,6 +20,8 @@ from edgeprune.recipes.sections import (
 )
 
 __all__ = [
+    "BUDGETS",
+    "BY_BUDGET",
     "ROLES",
     "Data",
     "DataSource",

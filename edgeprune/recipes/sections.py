@@ -20,6 +20,7 @@ from edgeprune import patterns
 from edgeprune.documents import Names, OneOrMore, Strict
 from edgeprune.errors import PlanError
 from edgeprune.recoveries import RUNNING, Recovery
+from edgeprune.targets import LatencyTable
 
 Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
 Score = Literal[
@@ -30,6 +31,9 @@ OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation
 """Scores of whole channels: they say nothing of single weights."""
 GOALS = ("sparsity", "threshold", "channels", "search")
 """How much leaves is asked for by one of them."""
+BUDGETS = ("max_macs", "max_parameters", "max_bytes", "max_latency_ms")
+BY_BUDGET: Score = "molchanov"
+"""The score where a budget decides and none is named."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -67,6 +71,20 @@ def _one_line(values: tuple[str, ...]) -> tuple[str, ...]:
                 "rule", "has a name that is no line of text: {value}", {"value": repr(value)}
             )
     return values
+
+
+def _limit(value: float) -> float:
+    if value >= 1 and not float(value).is_integer():
+        raise PydanticCustomError(
+            "rule",
+            "must be a share below 1 or a whole number, not {value}",
+            {"value": f"{value:g}"},
+        )
+    return int(value) if value >= 1 else value
+
+
+Limit = Annotated[float, Field(gt=0), AfterValidator(_limit)]
+"""Below 1 a share of the original's, else a count."""
 
 
 def _as_table(value: Any) -> Any:
@@ -194,7 +212,7 @@ class Prune(Strict):
     """How much leaves, and by what measure."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": [key]} for key in (*GOALS, "pattern")]}
+        json_schema_extra={"anyOf": [{"required": [key]} for key in (*GOALS, "pattern", *BUDGETS)]}
     )
 
     score: Annotated[
@@ -227,6 +245,28 @@ class Prune(Strict):
     )
     grid: Annotated[tuple[Share, ...], Field(strict=False)] = Field(
         default=(), description="Shares that a search tries; bisection where absent."
+    )
+    max_macs: Limit | None = Field(
+        default=None,
+        description="Cut channels until so many MACs stay; below 1 a share of the original's.",
+    )
+    max_parameters: Limit | None = Field(
+        default=None, description="The same of parameters; budgets hold together."
+    )
+    max_bytes: Limit | None = Field(
+        default=None, description="The same of bytes: 4 a parameter, an estimate of the fp32 file."
+    )
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="The same of milliseconds, by a latency table."
+    )
+    latency: LatencyTable | None = Field(
+        default=None,
+        description="The table for max_latency_ms; absent: that of the targets' profiles.",
+    )
+    step: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Of the original's cost (of the channels): so much is cut between two scores "
+        "of a round; 1: scores once a round. Absent: 0.05 with a budget, else 1.",
     )
     pattern: Pattern = Field(
         default="none",
@@ -273,9 +313,28 @@ class Prune(Strict):
         default=2, description="Epochs of a rehearsal, where score names several."
     )
 
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets that are asked for."""
+        return tuple(name for name in BUDGETS if getattr(self, name) is not None)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether channels leave."""
+        return self.channels is not None or bool(self.budgets) or self.search == "channels"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _score_by_budget(cls, value: Any) -> Any:
+        """Where nothing is said, the score is what did best for such a goal."""
+        if not isinstance(value, dict) or "score" in value or value.get("sparsity") is not None:
+            return value
+        asked = any(value.get(name) is not None for name in BUDGETS)
+        return {**value, "score": BY_BUDGET} if asked else value
+
     def _check_scores(self, given: Sequence[str]) -> None:
         of_channels = [score for score in self.score if score in OF_CHANNELS]
-        if of_channels and given != ["channels"] and self.search != "channels":
+        if of_channels and (not self.cuts or self.sparsity is not None):
             raise PydanticCustomError(
                 "rule",
                 "has score {score}, which is of channels, and asks for {found}; ask for channels "
@@ -286,6 +345,8 @@ class Prune(Strict):
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
         given = [key for key in GOALS if getattr(self, key) is not None]
+        budgets = self.budgets
+        given += budgets
         quota = patterns.Pattern.parse(self.pattern).quota is not None
         if quota and given:
             raise PydanticCustomError(
@@ -294,15 +355,18 @@ class Prune(Strict):
                 "too; leave that out",
                 {"pattern": repr(self.pattern), "given": given[0]},
             )
-        if len(given) == 1 or given == ["sparsity", "channels"] or quota:
+        asked = len(given) - max(0, len(budgets) - 1)
+        hybrid = self.sparsity is not None and self.search is None and self.cuts and asked == 2
+        if asked == 1 or hybrid or quota:
             self._check_scores(given)
             return self
         found = " and ".join(given) or "none"
         raise PydanticCustomError(
             "rule",
-            "needs exactly one of sparsity, threshold, channels, search (channels with sparsity "
-            "makes a hybrid), or a pattern N:M alone; given: {found}",
-            {"found": found},
+            "needs exactly one of sparsity, threshold, channels, search or budgets ({budgets}); "
+            "channels or budgets with sparsity make a hybrid, and a pattern N:M goes alone; given: "
+            "{found}",
+            {"found": found, "budgets": ", ".join(BUDGETS)},
         )
 
     @model_validator(mode="after")
@@ -320,6 +384,14 @@ class Prune(Strict):
         return self
 
     @model_validator(mode="after")
+    def _latency_fits(self) -> Self:
+        if self.latency is not None and self.max_latency_ms is None:
+            raise PydanticCustomError(
+                "rule", "has latency and no max_latency_ms; ask for it, or leave latency out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ramp_fits(self) -> Self:
         if not self.ramp:
             given = [key for key in ("ramp_every", "regrow") if getattr(self, key)]
@@ -331,7 +403,7 @@ class Prune(Strict):
                     {"given": given[0]},
                 )
             return self
-        if self.sparsity is None or self.channels is not None:
+        if self.sparsity is None or self.cuts:
             raise PydanticCustomError(
                 "rule",
                 "has a ramp, on which a share of zeros grows; ask for sparsity, and for it alone",
@@ -351,7 +423,8 @@ class Prune(Strict):
         keys: tuple[str, ...] = ("multiple", "minimum", "most")
         given = [key for key in keys if key in self.model_fields_set]
         given += ["inexact"] if self.inexact else []
-        if given and self.channels is None and self.search != "channels":
+        given += ["step"] if self.step is not None else []
+        if given and not self.cuts:
             raise PydanticCustomError(
                 "rule",
                 "has {given}, which says how channels are cut, and no channels; ask for channels "

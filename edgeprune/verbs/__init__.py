@@ -4,22 +4,26 @@ No terminal here; the command line prints what these return. The facts are JSON 
 """
 
 from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
+from edgeprune.verbs.descending import Anew
+from edgeprune.verbs.fronts import front_files
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
 from edgeprune.verbs.method import (
-    plan_file,
     prune_file,
     score_file,
     strip_file,
     zero_file,
 )
+from edgeprune.verbs.planning import plan_file
 from edgeprune.verbs.recovering import recover_file
 from edgeprune.verbs.searching import scan_file, search_file
 from edgeprune.verbs.sources import Source
 
 __all__ = [
+    "Anew",
     "Source",
     "bench_paths",
     "export_file",
+    "front_files",
     "init_file",
     "inspect_path",
     "makefile_path",

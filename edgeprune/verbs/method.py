@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import (
-    InputError,
-    PlanError,
-)
+from edgeprune.errors import InputError
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.asking import planned, profiled
 from edgeprune.verbs.counting import counts
 from edgeprune.verbs.sources import MODELS, Facts, Source, placed
 
@@ -68,53 +66,6 @@ def score_file(
     }
 
 
-def plan_file(
-    scores: Path,
-    out: Path,
-    *,
-    model: Source | None = None,
-    targets: Sequence[str] = (),
-    inexact: bool = False,
-    **asked: Any,
-) -> Facts:
-    """Decide what goes; writes ``out`` (.json, and its masks beside it). ``asked`` are the
-    keywords of :func:`edgeprune.plan`; ``targets`` give the multiple where it is not among them;
-    ``inexact`` frees groups as :func:`edgeprune.trace` does."""
-    placed(out, ".json")
-    check_file(out.with_suffix(".npz"))
-    asked |= multiple_of(targets, asked)
-    if inexact and asked.get("channels") is None:
-        raise InputError(
-            "--inexact says which channels may be cut: add --channels, or leave it out"
-        )
-    from edgeprune import api
-    from edgeprune.planning import check_something, shortfall
-    from edgeprune.scores import Scores
-
-    found = Scores.load(scores)
-    if out.with_suffix(".npz").resolve() == scores.resolve():
-        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
-    graph = None
-    if model is not None:
-        from edgeprune.surgery import trace
-
-        graph = trace(model.found().opened(), inexact=inexact)
-        if graph.model != found.model:
-            raise PlanError(
-                f"{scores}: scores of another model (architecture {found.model[:12]}) than "
-                f"{model.model} ({graph.model[:12]}); give that one, or score {model.model}"
-            )
-    elif asked.get("channels") is not None:
-        raise InputError("--channels needs to know which channels belong together: add --model")
-    plan = api.plan(found, graph, **asked)
-    check_something(plan, found, graph)
-    plan.save(out)
-    facts = {"file": str(out), **planned(plan)}
-    if graph is not None and plan.cuts:
-        facts["shortfall"] = shortfall(plan, graph, asked["channels"])
-    return facts
-
-
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:
     """Apply a saved plan; writes ``out`` (.keras)."""
     source.gives(out, *MODELS)
@@ -167,13 +118,15 @@ def prune_file(
     *,
     plan_out: Path | None = None,
     targets: Sequence[str] = (),
+    latency: Path | None = None,
     progress: Progress = SILENT,
     **asked: Any,
 ) -> Facts:
     """Score, plan, zero and recover in rounds, then strip; writes ``out`` (.keras). ``asked``
-    are the keywords of :func:`edgeprune.prune`; ``targets`` as in :func:`plan_file`."""
+    are the keywords of :func:`edgeprune.prune`; ``targets`` and ``latency`` as in
+    :func:`~edgeprune.verbs.planning.plan_file`."""
     source.gives(out, *MODELS)
-    asked |= multiple_of(targets, asked)
+    asked |= profiled(targets, latency, asked)
     if plan_out is not None:
         placed(plan_out, ".json")
         beside = plan_out.with_suffix(".npz")
@@ -204,29 +157,4 @@ def prune_file(
         **counts(model, found.model),
         "plan": planned(found.plan),
         **found.facts(),
-    }
-
-
-def multiple_of(targets: Sequence[str], asked: Facts) -> Facts:
-    """The multiple that the profiles ask for, where none is said."""
-    if not targets:
-        return {}
-    if asked.get("channels") is None:
-        raise InputError("--target gives a multiple for channels: add --channels, or leave it out")
-    from edgeprune.targets import Target, common_multiple
-
-    multiple = common_multiple([Target.load(name) for name in targets])
-    return {} if "multiple" in asked else {"multiple": multiple}
-
-
-def planned(plan: Any) -> Facts:
-    """What a plan takes, and why."""
-    kept = sum(int(mask.keep.sum()) for mask in plan.masks)
-    total = sum(int(mask.keep.size) for mask in plan.masks)
-    return {
-        "digest": plan.digest(),
-        "masks": len(plan.masks),
-        "masked_sparsity": 1 - kept / total if total else 0.0,
-        "channels": {cut.group: int(cut.drop.size) for cut in plan.cuts},
-        "why": dict(plan.why),
     }

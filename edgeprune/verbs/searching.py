@@ -9,7 +9,7 @@ from typing import Any
 from edgeprune.errors import InputError, PlanError
 from edgeprune.files import check_file, check_folder, write_bytes
 from edgeprune.progress import SILENT, Progress
-from edgeprune.verbs.method import multiple_of, planned
+from edgeprune.verbs.asking import planned, profiled
 from edgeprune.verbs.sources import Facts, Source
 
 
@@ -42,7 +42,7 @@ def search_file(
         raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
     asked: Facts = {"channels": 1 if of == "channels" else None}
     asked |= {} if multiple is None else {"multiple": multiple}
-    multiple = (asked | multiple_of(targets, asked)).get("multiple")
+    multiple = (asked | profiled(targets, None, asked)).get("multiple")
     from edgeprune.pipeline.goals import Goal
     from edgeprune.pipeline.searching import Searching, Terms
     from edgeprune.planning import Constraints, shortfall

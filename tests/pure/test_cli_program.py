@@ -17,8 +17,8 @@ from edgeprune.cli import main
 from edgeprune.cli.app import program
 
 VERBS = (
-    "run", "report", "init", "clean", "schema", "makefile", "score", "plan", "zero", "prune",
-    "strip", "recover", "export", "verify", "bench", "inspect", "targets", "doctor",
+    "run", "report", "init", "clean", "schema", "makefile", "score", "scan", "plan", "zero",
+    "prune", "strip", "recover", "export", "verify", "bench", "inspect", "targets", "doctor",
 )  # fmt: skip
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "numpy", "pydantic", "jinja2", "matplotlib")
 
@@ -78,7 +78,22 @@ def test_the_verbs_and_their_options_are_the_contract() -> None:
     assert set(found) == set(VERBS)
     for name, flags in {
         "score": {"--data", "--loss", "--method", "-o", "--out", "--json"},
-        "plan": {"--model", "--sparsity", "--threshold", "--channels", "-o", "--json"},
+        "plan": {
+            "--model",
+            "--data",
+            "--sparsity",
+            "--threshold",
+            "--channels",
+            "--max-macs",
+            "--max-parameters",
+            "--max-bytes",
+            "--max-latency-ms",
+            "--latency",
+            "--step",
+            "--front",
+            "-o",
+            "--json",
+        },
         "zero": {"--plan", "-o", "--json"},
         "prune": {
             "--data",
@@ -154,7 +169,7 @@ def test_shell_completion(shell: str) -> None:
     done = python(
         RUN, _EDGEPRUNE_COMPLETE="complete_bash", COMP_WORDS="edgeprune sc", COMP_CWORD="1"
     )
-    assert done.stdout.split() == ["schema", "score"]
+    assert done.stdout.split() == ["schema", "score", "scan"]
 
 
 def test_clean_where_nothing_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

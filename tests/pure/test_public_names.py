@@ -21,6 +21,7 @@ SIGNATURES = {
     "score": "(model, data, method='taylor', loss=None, *, graph=None, microbatch=None, "
     "chunk=None, normalize='none', seed=0, workers=1, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
+    "max_macs=None, max_parameters=None, max_bytes=None, max_latency_ms=None, latency=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "scan": "(model, data, *, of='channels', ratios=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "
     "method='taylor', loss=None, metric=None, pattern='none', exclude=(), examples=None, "
@@ -32,10 +33,11 @@ SIGNATURES = {
     "hold": "(plan=None)",
     "strip": "(model, *, fold_batchnorm=False)",
     "cut": "(model, plan)",
-    "prune": "(model, data, *, loss=None, metric=None, method='taylor', sparsity=None, "
-    "threshold=None, channels=None, pattern='none', scope='global', exclude=(), multiple=1, "
-    "minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, search=None, folds=5, "
-    "grid=(), inexact=False, "
+    "prune": "(model, data, *, loss=None, metric=None, method=None, sparsity=None, "
+    "threshold=None, channels=None, max_macs=None, max_parameters=None, max_bytes=None, "
+    "max_latency_ms=None, latency=None, step=None, pattern='none', scope='global', exclude=(), "
+    "multiple=1, minimum=1, most=1.0, rounds=1, schedule='cubic', max_drop=None, search=None, "
+    "folds=5, grid=(), inexact=False, "
     "recover=('finetune',), epochs=3, learning_rate=0.001, "
     "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, ramp=0.0, "
     "ramp_every=None, regrow=0.0, rehearsal_epochs=2, "
