@@ -204,12 +204,13 @@ def search(
     folds: int = 5,
     grid: Sequence[float] = (),
     confidence: float = 0.95,
+    recover: Sequence[str] = (),
     microbatch: int = 32,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Search:
     """The largest share that may go within a budget of the metric, by cross-validation; plans are
-    tried in one shot, without recovery.
+    tried in one shot.
 
     Args:
         model: never changed.
@@ -223,6 +224,7 @@ def search(
         folds: each is judged by plans whose scores come from the others.
         grid: try these shares; bisection where absent.
         confidence: with which the drop on that other set is within ``max_drop``.
+        recover: steps that do not train, after each plan that is tried.
         microbatch, seed: as :func:`prune`.
 
     Returns:
@@ -248,7 +250,7 @@ def search(
     task = make_task(loss, metric, None, None, model=model, base=None)
     return Searching(
         model, as_dataset(data, model), task, method, goal, terms, microbatch, seed,
-        progress=progress,
+        recover=tuple(recover), progress=progress,
     ).run()  # fmt: skip
 
 

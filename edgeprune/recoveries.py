@@ -37,6 +37,11 @@ NEEDS: Mapping[str, Needs] = {
 """By the names of :data:`Recovery`."""
 
 
+def without_training(steps: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``steps`` that do not train, in order."""
+    return tuple(step for step in steps if not NEEDS[step].trains)
+
+
 def which_train(steps: Iterable[str]) -> tuple[str, ...]:
     """Those of ``steps`` that train, in order."""
     return tuple(step for step in steps if NEEDS[step].trains)

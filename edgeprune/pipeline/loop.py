@@ -17,7 +17,7 @@ from edgeprune.pipeline.searching import Searching, Terms
 from edgeprune.planning import Budgets, Constraints, Latency, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
-from edgeprune.recoveries import which_train
+from edgeprune.recoveries import which_train, without_training
 from edgeprune.recovery import Ramp, Teaching
 from edgeprune.searches import Search
 from edgeprune.surgery import StripReport, accounted
@@ -180,7 +180,7 @@ def pruned(
         terms = Terms(goal.max_drop or 0.0, search, folds, tuple(grid))
         found = Searching(
             model, held_out, task, method, goal, terms, microbatch, seed, calibrate=calibrate,
-            progress=progress,
+            recover=without_training(recover), progress=progress,
         ).run()  # fmt: skip
         progress.say(found.line())
         share: dict[str, Any] = {search: found.share}

@@ -4,7 +4,7 @@ The data is cut into folds by seed. Of each fold the scores come from the other 
 metric is taken on the fold: no example judges a plan whose scores saw it. A share is within the
 budget when the *bound* on its drop is (:meth:`edgeprune.drops.Drop.most`), taken over the examples
 of all folds, each compared with itself in the unpruned model. Plans are tried by writing zeros,
-without recovery.
+and where steps of recovery that do not train are named, with these.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.models import Task
 from edgeprune.models.marks import Judge, Marks, joined
+from edgeprune.models.tasks import Predict
 from edgeprune.pipeline.goals import Goal
+from edgeprune.pipeline.recovering import Ground, Settings, check_steps, recovered
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
+from edgeprune.recoveries import which_train
 from edgeprune.scores import Scores
 from edgeprune.scoring import METHODS, score_model
 from edgeprune.searches import Of, Point, Search
 from edgeprune.seeds import derived_seed
-from edgeprune.surgery import Trial, trace
+from edgeprune.surgery import Trial, nearly_zero, trace, zero
 
 NEAR = 1.02
 """Two shares are as good as one when what they keep differs by less than this factor."""
@@ -92,6 +95,8 @@ class Searching:
         whole: the scores of all data, where they are there already.
         calibrate: data that scores for every fold, sharing no example with ``data``; where absent,
             each fold is scored by the others.
+        recover: steps that do not train, after each plan, on inputs of what scored it; every point
+            is then a model of its own, and takes longer.
         progress: where the work is shown.
     """
 
@@ -105,6 +110,7 @@ class Searching:
     seed: int = 0
     whole: Scores | None = None
     calibrate: Dataset | None = None
+    recover: tuple[str, ...] = ()
     progress: Progress = SILENT
     _tried: dict[tuple[int, float], Marks | None] = field(default_factory=dict, init=False)
 
@@ -122,6 +128,7 @@ class Searching:
                 f"{self.data.name}: {self.data.examples} examples for {terms.folds} folds; two a "
                 "fold are needed at least"
             )
+        self._check_recovery()
         self._graph = self._traced()
         self._trial = Trial(self.model, self._graph)
         self._judge = Judge(self.task, self.data, self.model, seed=self.seed)
@@ -144,6 +151,15 @@ class Searching:
         )  # fmt: skip
         return replace(found, plan=replace(plan, why={**plan.why, "search": found.facts()}))
 
+    def _check_recovery(self) -> None:
+        check_steps(self.recover)
+        training = which_train(self.recover)
+        if training:
+            raise PlanError(
+                f"a search tries many plans, and {training[0]!r} trains after each; leave it out, "
+                "or prune in rounds with max_drop"
+            )
+
     def _traced(self) -> Graph | None:
         needed = self.terms.of == "channels" or METHODS[self.method].of == "channels"
         return trace(self.model, inexact=self.goal.inexact) if needed else None
@@ -159,10 +175,9 @@ class Searching:
         if self.calibrate is not None or not METHODS[self.method].needs_data:
             self.whole = self.whole or self._score(self.calibrate or self.data, "whole")
             return [self.whole] * len(self._folds)
-        everything = np.arange(self.data.examples)
         return [
-            self._score(self.data.subset(np.setdiff1d(everything, fold)), f"fold {number + 1}")
-            for number, fold in enumerate(self._folds)
+            self._score(self._others(number), f"fold {number + 1}")
+            for number in range(len(self._folds))
         ]
 
     def _score(self, data: Dataset, name: str) -> Scores:
@@ -191,10 +206,31 @@ class Searching:
                 self._refused = error
                 self._tried[key] = None
                 return None
-            self._trial.silence(plan)
-            self._tried[key] = self._judge.marks(self._trial.predict, self._folds[number])
+            predict = self._answering(plan, number)
+            self._tried[key] = self._judge.marks(predict, self._folds[number])
             self._shown.advance(note=f"{self.terms.of} {share:.3f}")
         return self._tried[key]
+
+    def _answering(self, plan: Plan, number: int) -> Predict:
+        """The model with ``plan`` carried out, and recovered."""
+        if not self.recover:
+            self._trial.silence(plan)
+            return self._trial.predict
+        silent = nearly_zero if self.goal.inexact else zero
+        ground = Ground(
+            Settings(self.recover),
+            self.calibrate or self._others(number),
+            dense=self.model,
+            seed=lambda step: derived_seed(self.seed, "search", step),
+            plan=plan,
+        )
+        model, _ = recovered(silent(self.model, plan), ground)
+        return self.task.model_predict(model)
+
+    def _others(self, number: int) -> Dataset:
+        """The data without fold ``number``."""
+        everything = np.arange(self.data.examples)
+        return self.data.subset(np.setdiff1d(everything, self._folds[number]))
 
     def _alone(self, number: int) -> Callable[[float], bool]:
         """Whether a share's drop on one fold is within the budget."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES, Recipe
-from edgeprune.recoveries import which_train
+from edgeprune.recoveries import which_train, without_training
 from edgeprune.targets import Target
 from edgeprune.versions import installed
 from edgeprune.workspace import Stage, Workspace
@@ -151,7 +151,8 @@ class Table:
             later = {"rounds", "schedule", "rehearsal_epochs"}
             tried = {key: value for key, value in facts["prune"].items() if key not in later}
             search = {**data, **self._calibrate(), "task": self.inputs.task_identity()}
-            self._add("search", {**search, "prune": tried}, TRAINING)
+            recover = list(without_training(recipe.recover))
+            self._add("search", {**search, "prune": tried, "recover": recover}, TRAINING)
             last = ("search",)
         for number in range(1, recipe.prune.rounds + 1):
             name = f"round-{number}"

@@ -29,6 +29,7 @@ from edgeprune.pipeline.steps import Step
 from edgeprune.plans import Plan
 from edgeprune.progress import Part, Progress
 from edgeprune.recipes import Recipe
+from edgeprune.recoveries import without_training
 from edgeprune.recovery import Teaching
 from edgeprune.targets import Target
 
@@ -134,6 +135,7 @@ class Work:
             material.microbatch,
             self.recipe.seed,
             calibrate=material.calibrate,
+            recover=without_training(self.recipe.recover),
             progress=self.progress,
         ).run()
         self.progress.say(found.line())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.errors import DataError, PlanError
+from edgeprune.errors import DataError, InputError, PlanError
 from edgeprune.feeding import as_dataset
 from edgeprune.models import make_task, values_digest
 from edgeprune.models.marks import Judge
@@ -98,6 +98,34 @@ def test_channels_and_a_score_that_reads_no_data(model) -> None:
     )
     assert found.of == "channels" and found.plan.cuts and not found.plan.masks
     assert len(found.folds) == 3
+
+
+def test_steps_that_do_not_train_are_done_after_each_plan() -> None:
+    keras.utils.set_random_seed(0)
+    x, y = drawn(1, 2000)
+    model = keras.Sequential(
+        [
+            keras.Input((12,)),
+            L.Dense(24, name="a"),
+            L.BatchNormalization(name="norm"),
+            L.ReLU(),
+            L.Dense(4, activation="softmax", name="c"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=10, batch_size=64, verbose=0)
+    settings: dict[str, Any] = {"max_drop": 0.05, "grid": (0.6,), "folds": 2}
+    bare = edgeprune.search(model, drawn(2, 1000), **settings | {"max_drop": 1})
+    found = edgeprune.search(
+        model, drawn(2, 1000), recover=("batchnorm",), **settings | {"max_drop": 1}
+    )
+    # The drop is that of the model with statistics taken anew on what did not judge it.
+    assert found.plan.digest() == bare.plan.digest()
+    assert found.point.drop.value < bare.point.drop.value
+    with pytest.raises(PlanError, match="'finetune' trains after each"):
+        edgeprune.search(model, drawn(2, 1000), recover=("finetune",), **settings)
+    with pytest.raises(InputError, match="did you mean 'batchnorm'"):
+        edgeprune.search(model, drawn(2, 1000), recover=("batchnrm",), **settings)
 
 
 def test_no_fold_is_judged_by_scores_that_saw_it(model, monkeypatch) -> None:

@@ -28,7 +28,7 @@ SIGNATURES = {
     "confidence=0.95, folder=None, microbatch=32, seed=0, progress=…)",
     "search": "(model, data, *, max_drop, of='sparsity', method='taylor', loss=None, metric=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0, folds=5, "
-    "grid=(), confidence=0.95, microbatch=32, seed=0, progress=…)",
+    "grid=(), confidence=0.95, recover=(), microbatch=32, seed=0, progress=…)",
     "zero": "(model, plan)",
     "hold": "(plan=None)",
     "strip": "(model, *, fold_batchnorm=False)",
