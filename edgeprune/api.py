@@ -268,6 +268,7 @@ def scan(
     examples: int | None = None,
     confidence: float = 0.95,
     folder: Path | str | None = None,
+    workers: int = 1,
     microbatch: int = 32,
     seed: int = 0,
     progress: Progress = SILENT,
@@ -286,6 +287,8 @@ def scan(
         examples: most that judge.
         confidence: of the intervals.
         folder: every finished curve is written there, and found again by the same call.
+        workers: processes that share the points; the curves are the same. With several, a script
+            keeps its own work under ``if __name__ == "__main__":``.
         microbatch, seed: as :func:`prune`.
 
     Returns:
@@ -295,6 +298,7 @@ def scan(
         PlanError: no place can lose anything, a glob that matches nothing, a number out of range.
         DataError: no labels, or data that does not fit.
     """
+    from edgeprune.executors import of_workers
     from edgeprune.feeding import as_dataset
     from edgeprune.models import make_task
     from edgeprune.pipeline.scanning import Scanning, Sweep
@@ -304,7 +308,8 @@ def scan(
     task = make_task(loss, metric, None, None, model=model, base=None)
     return Scanning(
         model, as_dataset(data, model), task, method, sweep, microbatch, seed,
-        folder=None if folder is None else Path(folder), progress=progress,
+        folder=None if folder is None else Path(folder),
+        apart=of_workers(workers).map if workers != 1 else None, progress=progress,
     ).run()  # fmt: skip
 
 

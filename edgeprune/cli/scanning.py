@@ -23,6 +23,7 @@ from edgeprune.cli.options import (
     Seed,
     Threads,
     Trust,
+    Workers,
 )
 from edgeprune.cli.ranges import option, whole
 from edgeprune.cli.searching import shares
@@ -68,6 +69,7 @@ def scan(
     microbatch: Annotated[
         int, option(takes=whole(1), help="Examples whose gradients are averaged first.")
     ] = 32,
+    workers: Workers = 1,
     seed: Seed = 0,
     threads: Threads = 2,
     trust_model: Trust = False,
@@ -91,6 +93,7 @@ def scan(
         exclude=tuple(exclude or ()),
         examples=examples,
         microbatch=microbatch,
+        workers=workers,
         progress=session.progress,
     )
     session.result(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from edgeprune.feeding import split_count
 from edgeprune.files import digest_of, write_json
 from edgeprune.models import Task, settings_digest, values_digest
 from edgeprune.models.marks import Judge
+from edgeprune.models.tasks import Predict
 from edgeprune.patterns import Pattern
-from edgeprune.planning import excluded, from_group, from_weight
+from edgeprune.pipeline.trying_apart import Answers, Map, answers, plan_of, prepared
+from edgeprune.planning import excluded, from_group
 from edgeprune.planning.cutting import is_excluded
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
@@ -39,16 +41,6 @@ SCORED = 2048
 """Most examples that score; a half of the data where that is less."""
 POINTS = "points"
 """The folder, in that of a scan, where finished curves lie."""
-Item = TypeVar("Item")
-Found = TypeVar("Found")
-Mapped = Callable[[Callable[[str], Curve], Sequence[str]], Iterable[tuple[int, Curve]]]
-"""``map(fn, items)`` to pairs of index and result, in any order."""
-
-
-def here(function: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[tuple[int, Found]]:
-    """One after another, in this process."""
-    for index, item in enumerate(items):
-        yield index, function(item)
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,7 @@ class Scanning:
         microbatch: of the scoring.
         seed: of the split, of scores and of the bootstrap.
         folder: where each finished curve is kept, and found again; nowhere where absent.
-        mapped: where the curves are made.
+        apart: where the points are tried, if not here; the curves are the same.
         progress: where the work is shown.
     """
 
@@ -120,7 +112,7 @@ class Scanning:
     microbatch: int = 32
     seed: int = 0
     folder: Path | None = None
-    mapped: Mapped = here
+    apart: Map | None = None
     progress: Progress = SILENT
     reused: int = field(default=0, init=False)
     """Curves that lay in the folder already."""
@@ -141,7 +133,6 @@ class Scanning:
         if not names:
             reasons = "; ".join(dict.fromkeys(skipped.values())) or "it has none"
             raise PlanError(f"no place of this model can lose {self.sweep.of}: {reasons}")
-        self._trial = Trial(self.model, self._graph)
         self._judge = Judge(self.task, judging, self.model, seed=self.seed)
         key = self._key(scoring, judging)
         curves: dict[str, Curve] = {}
@@ -153,10 +144,10 @@ class Scanning:
         waiting = [name for name in names if name not in curves]
         with self.progress.task("scan", len(names)) as shown:
             shown.advance(len(curves), "kept from before")
-            for index, curve in self.mapped(self._curve, waiting):
-                curves[waiting[index]] = curve
-                self._keep({**key, "place": waiting[index]}, curve)
-                shown.advance(note=waiting[index])
+            for curve in self._made(waiting, judging):
+                curves[curve.name] = curve
+                self._keep({**key, "place": curve.name}, curve)
+                shown.advance(note=curve.name)
         return Scan(
             self._scores.model, self.sweep.of, self.method, self.task.metric_name,
             self._judge.metric, judging.examples, self.sweep.confidence,
@@ -219,20 +210,46 @@ class Scanning:
                 skipped[group.name] = "no scored weight touches it, or no part of it can leave"
         return found, skipped
 
-    def _curve(self, name: str) -> Curve:
+    def _made(self, names: Sequence[str], judging: Dataset) -> Iterator[Curve]:
+        """Each curve as soon as it is whole."""
+        if self.apart is None:
+            trial = Trial(self.model, self._graph)
+            for name in names:
+                yield self._curve(name, trial)
+            return
+        ratios, sweep = self._ratios, self.sweep
+        with prepared(self.model, self._scores, judging, sweep.of, sweep.pattern) as bare:
+            points = [bare.at(name, ratio) for name in names for ratio in ratios]
+            found: dict[str, dict[float, Reading]] = {name: {} for name in names}
+            for index, given in self.apart(answers, points):
+                name, ratio = points[index].place, points[index].ratio
+                readings = found[name]
+                readings[ratio] = self._reading(
+                    self._plan(name, ratio), name, ratio, _in_turn(given)
+                )
+                if len(readings) == len(ratios):
+                    ordered = tuple(readings[ratio] for ratio in ratios)
+                    yield Curve(name, self._size(name), ordered)
+
+    @property
+    def _ratios(self) -> list[float]:
+        return sorted(set(self.sweep.ratios))
+
+    def _curve(self, name: str, trial: Trial) -> Curve:
         readings = []
-        size = self._size(name)
-        for ratio in sorted(set(self.sweep.ratios)):
+        for ratio in self._ratios:
             plan = self._plan(name, ratio)
-            self._trial.silence(plan)
-            drop = self._judge.drop(self._judge.marks(self._trial.predict))
-            readings.append(Reading(ratio, _taken(plan) / size, drop))
-        return Curve(name, size, tuple(readings))
+            trial.silence(plan)
+            readings.append(self._reading(plan, name, ratio, trial.predict))
+        return Curve(name, self._size(name), tuple(readings))
+
+    def _reading(self, plan: Plan, name: str, ratio: float, predict: Predict) -> Reading:
+        drop = self._judge.drop(self._judge.marks(predict))
+        return Reading(ratio, _taken(plan) / self._size(name), drop)
 
     def _plan(self, name: str, ratio: float) -> Plan:
-        if self.sweep.of == "channels":
-            return from_group(self._scores, self._graph, name, ratio)
-        return from_weight(self._scores, name, ratio, self.sweep.pattern)
+        sweep = self.sweep
+        return plan_of(self._scores, self._graph, sweep.of, sweep.pattern, name, ratio)
 
     def _size(self, name: str) -> int:
         if self.sweep.of == "channels":
@@ -276,6 +293,12 @@ class Scanning:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"key": key, "curve": curve.facts()})
+
+
+def _in_turn(given: Answers) -> Predict:
+    """Gives the answers that were made elsewhere, batch by batch."""
+    told = iter(given)
+    return lambda _: next(told)
 
 
 def _taken(plan: Plan) -> int:

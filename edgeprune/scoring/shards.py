@@ -95,7 +95,7 @@ def gather_job(job: Job) -> Shard:
 
 
 def _jobs(folder: Path, model: Any, terms: Terms, sizes: Sequence[int]) -> Iterator[Job]:
-    common = (folder, values_digest(model), terms, running_threads(), _modules(model))
+    common = (folder, values_digest(model), terms, running_threads(), own_modules(model))
     for first in range(0, len(sizes), SHARD):
         numbers = range(first, min(first + SHARD, len(sizes)))
         yield Job(*common, numbers, Start(first, sum(sizes[:first])))
@@ -132,7 +132,7 @@ def _hands(job: Job) -> Hands:
     return _ready[key]
 
 
-def _modules(model: Any) -> tuple[str, ...]:
+def own_modules(model: Any) -> tuple[str, ...]:
     """Modules that define layers which are not Keras'; importing them registers the layers."""
     found = {type(layer).__module__ for layer in [model, *named_layers(model).values()]}
     own = {name for name in found if name.partition(".")[0] not in ("keras", "__main__")}

@@ -102,6 +102,7 @@ def scan_file(
     pattern: str = "none",
     exclude: Sequence[str] = (),
     examples: int | None = None,
+    workers: int = 1,
     microbatch: int = 32,
     progress: Progress = SILENT,
 ) -> Facts:
@@ -110,6 +111,7 @@ def scan_file(
     check_folder(out)
     source.found()
     from edgeprune import reporting
+    from edgeprune.executors import of_workers
     from edgeprune.pipeline.scanning import RATIOS, Scanning, Sweep
 
     sweep = Sweep(of, tuple(ratios or RATIOS), pattern, tuple(exclude), examples)  # type: ignore[arg-type]
@@ -123,6 +125,7 @@ def scan_file(
         microbatch,
         source.seed,
         folder=out,
+        apart=of_workers(workers).map if workers > 1 else None,
         progress=progress,
     )
     scan = scanning.run()

@@ -10,9 +10,9 @@ import pytest
 
 import edgeprune
 from edgeprune.errors import DataError, InputError, PlanError
+from edgeprune.executors import Here
 from edgeprune.feeding import as_dataset
 from edgeprune.models import make_task, values_digest
-from edgeprune.pipeline import scanning
 from edgeprune.pipeline.scanning import Scanning, Sweep
 from edgeprune.surgery import zero
 
@@ -96,18 +96,18 @@ def test_it_goes_on_where_it_was_broken_off(model, tmp_path, monkeypatch) -> Non
     made: list[str] = []
     curve = Scanning._curve
 
-    def broken(self: Scanning, name: str) -> Any:
+    def broken(self: Scanning, name: str, trial: Any) -> Any:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(name)
-        return curve(self, name)
+        return curve(self, name, trial)
 
     monkeypatch.setattr(Scanning, "_curve", broken)
     with pytest.raises(KeyboardInterrupt):
         scanned(model, folder=tmp_path)
     assert len(list((tmp_path / "points").iterdir())) == 2
     monkeypatch.setattr(
-        Scanning, "_curve", lambda self, name: made.append(name) or curve(self, name)
+        Scanning, "_curve", lambda self, name, trial: made.append(name) or curve(self, name, trial)
     )
     assert scanned(model, folder=tmp_path) == whole
     assert made == ["conv", "narrow", "idle"]
@@ -128,14 +128,25 @@ def test_other_values_make_other_curves(model, tmp_path) -> None:
     assert len(list((tmp_path / "points").iterdir())) == 6
 
 
-def test_curves_may_come_from_anywhere_in_any_order(model) -> None:
+def test_points_may_be_tried_anywhere_and_come_in_any_order(model) -> None:
     def backwards(function: Any, items: Any) -> Any:
-        return reversed([*scanning.here(function, items)])
+        return reversed([*Here().map(function, items)])
 
     task = make_task(None, None, None, None, model=model)
     data = as_dataset(drawn(2, 600), model)
-    sweep = Sweep(ratios=(0.25, 0.5, 0.9))
-    assert Scanning(model, data, task, "taylor", sweep, mapped=backwards).run() == scanned(model)
+    for of in ("channels", "weights"):
+        sweep = Sweep(of, ratios=(0.25, 0.5, 0.9))
+        there = Scanning(model, data, task, "taylor", sweep, apart=backwards).run()
+        assert there == scanned(model, of=of)
+
+
+def test_other_processes_make_the_same_curves_and_a_broken_scan_keeps_its_own(
+    model, tmp_path
+) -> None:
+    assert scanned(model, workers=2, folder=tmp_path) == scanned(model)
+    assert len(list((tmp_path / "points").iterdir())) == 3
+    with pytest.raises(InputError, match="workers = 0"):
+        scanned(model, workers=0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SIGNATURES = {
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0)",
     "scan": "(model, data, *, of='channels', ratios=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "
     "method='taylor', loss=None, metric=None, pattern='none', exclude=(), examples=None, "
-    "confidence=0.95, folder=None, microbatch=32, seed=0, progress=…)",
+    "confidence=0.95, folder=None, workers=1, microbatch=32, seed=0, progress=…)",
     "search": "(model, data, *, max_drop, of='sparsity', method='taylor', loss=None, metric=None, "
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0, folds=5, "
     "grid=(), confidence=0.95, recover=(), microbatch=32, seed=0, progress=…)",
