@@ -403,7 +403,7 @@ class Prune(Strict):
                     {"given": given[0]},
                 )
             return self
-        if self.sparsity is None or self.cuts:
+        if self.cuts or (self.sparsity is None and self.search is None):
             raise PydanticCustomError(
                 "rule",
                 "has a ramp, on which a share of zeros grows; ask for sparsity, and for it alone",

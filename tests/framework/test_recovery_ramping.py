@@ -208,6 +208,14 @@ def test_prune_on_a_ramp_with_a_teacher_ends_small_and_its_plan_fits_the_origina
         edgeprune.prune(trained, pair, max_drop=0.0, **(asked | {"sparsity": 0.985}))
 
 
+def test_a_ramp_to_the_share_that_a_search_finds(trained):
+    pair = (blobs(1200).x, blobs(1200).y)
+    asked = {"search": "sparsity", "max_drop": 0.2, "grid": (0.3, 0.5), "folds": 2, "epochs": 1}
+    small, plan = edgeprune.prune(trained, pair, ramp=0.5, batch=64, **asked)
+    assert plan.why["reached"]["sparsity"] >= 0.3
+    assert kernel_nonzero(small) <= 0.7 * kernel_elements(trained)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

@@ -82,6 +82,12 @@ def test_a_pattern_of_n_in_m_is_a_goal_of_its_own(folder: Path) -> None:
     assert prune.pattern == "2:4" and prune.sparsity is None
 
 
+def test_a_ramp_goes_to_a_share_that_a_search_finds(folder: Path) -> None:
+    asked = 'search = "sparsity"\nmax_drop = 0.1\nramp = 0.5\nregrow = 0.2'
+    prune = load(folder, edited("sparsity = 0.9", asked)).prune
+    assert prune.search == "sparsity" and prune.ramp == 0.5
+
+
 def test_gates_of_a_target_override(folder: Path) -> None:
     recipe = load(folder)
     assert recipe.gates_for("host").max_bytes == 3
