@@ -313,6 +313,63 @@ def scan(
     ).run()  # fmt: skip
 
 
+def front(
+    model: Any,
+    data: Any,
+    *,
+    points: int = 20,
+    max_macs: float | None = None,
+    max_parameters: float | None = None,
+    max_bytes: float | None = None,
+    max_latency_ms: float | None = None,
+    latency: Mapping[str, Any] | None = None,
+    step: float | None = None,
+    method: str = "molchanov",
+    loss: Any = None,
+    scope: Literal["global", "layer"] = "global",
+    exclude: Sequence[str] = (),
+    multiple: int = 1,
+    minimum: int = 1,
+    most: float = 1.0,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> tuple[Plan, ...]:
+    """Plans evenly along one descent, each within the next: a little is cut, a copy of the model
+    silenced and scored again.
+
+    Args:
+        model, data, method, loss, seed: as :func:`score`; every score reads the data anew.
+        points: how many plans; one is the plan at the end.
+        max_macs … latency: where the descent ends, as :func:`plan`; without any at 5 % of the
+            MACs, or the least that is possible.
+        step: of the original's cost: so much is cut between two scores at most (0.05); 1 takes
+            one a point.
+        scope, exclude, multiple, minimum, most: as :func:`plan`.
+
+    Raises:
+        PlanError: a request that cannot be met.
+        InputError, DataError, TrainingError: as :func:`score`.
+    """
+    from edgeprune.feeding import as_batches
+    from edgeprune.pipeline.descent import Descent
+    from edgeprune.planning import Budgets, Constraints, Latency
+
+    if isinstance(points, bool) or not (isinstance(points, int) and points >= 1):
+        raise PlanError(f"points = {points}: a whole number from 1 up is needed")
+    model = _model(model)
+    batches = None if data is None else as_batches(data, model=model)
+    descent = Descent(model, trace(model), method, batches, loss, seed, progress=progress)
+    table = None if latency is None else Latency.of(latency)
+    budgets = Budgets(max_macs, max_parameters, max_bytes, max_latency_ms, table)
+    bounds: dict[str, Any] = {
+        "exclude": _globs(exclude), "constraints": Constraints(multiple, minimum, most),
+    }  # fmt: skip
+    found = descent.front(
+        points, step=step, scope=scope, budgets=budgets or descent.far(**bounds), **bounds
+    )
+    return tuple(plan for _, plan in found)
+
+
 def zero(model: Any, plan: Plan) -> Any:
     """A new model of the same shapes with zeros where ``plan`` says.
 

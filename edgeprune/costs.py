@@ -170,9 +170,12 @@ class Balance:
             before = self._cuts.get(name)
             both = drop if before is None else np.union1d(before, drop)
             self._cuts[name] = np.asarray(both, np.int32)
-            for member in self._graph[name].members:
+            group = self._graph[name]
+            leaves = np.zeros(group.size + 1, bool)  # the last for positions without a channel, -1
+            leaves[np.asarray(drop, np.int64)] = True
+            for member in group.members:
                 place = (member.weight, member.axis)
-                lost = np.isin(member.channel, drop).reshape(-1)
+                lost = leaves[member.channel].reshape(-1)
                 gone = self._gone.get(place)
                 self._gone[place] = lost if gone is None else gone | lost
 

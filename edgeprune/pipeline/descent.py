@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from edgeprune.graphs import Graph
 from edgeprune.models.cloning import clone
-from edgeprune.planning import Stage, rescored
+from edgeprune.planning import Budgets, Constraints, Stage, least_macs, rescored
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
 from edgeprune.scores import Scores
 from edgeprune.scoring import OWN, Scorer, own_labels
 from edgeprune.scoring.shards import Map
 from edgeprune.surgery import zero_in_place
+
+LEAST = 0.05
+"""Of the MACs: how far down a front goes where no budget is given."""
+UNCONSTRAINED = Constraints()
 
 
 @dataclass
@@ -72,6 +76,22 @@ class Descent:
     def stages(self, **asked: Any) -> Iterator[Stage]:
         """As :func:`edgeprune.planning.rescored`, by these scores."""
         return rescored(self.score, self.graph, **asked)
+
+    def front(self, points: int, **asked: Any) -> Iterator[tuple[int, Plan]]:
+        """Plans evenly along the way, each within the next: the number of the point, from 1, and
+        its plan; ``asked`` as for :meth:`stages`."""
+        for stage in self.stages(points=points, **asked):
+            if stage.number * points % stage.of == 0:
+                yield stage.number * points // stage.of, stage.plan
+
+    def far(
+        self, *, exclude: Sequence[str] = (), constraints: Constraints = UNCONSTRAINED
+    ) -> Budgets:
+        """The budget of a front for which none is given: :data:`LEAST` of the MACs, or the least
+        that is possible."""
+        whole = self.graph.cost({}).macs
+        least = least_macs(self.score(None), self.graph, exclude=exclude, constraints=constraints)
+        return Budgets(max_macs=LEAST if least <= LEAST * whole else least)
 
     def _scored(self) -> Scorer:
         if self._scorer is None:

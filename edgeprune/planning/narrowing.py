@@ -12,7 +12,7 @@ from edgeprune.graphs import Graph
 from edgeprune.planning.budgets import BYTES, Costing, within
 from edgeprune.planning.descending import Ladder
 from edgeprune.planning.knapsack import Options, least_lost
-from edgeprune.planning.pricing import Prices
+from edgeprune.planning.pricing import prices_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class Narrowing:
         self, graph: Graph, groups: Sequence[str], ladders: Sequence[Ladder], costing: Costing
     ) -> None:
         self._names, self._ladders, self._costing = groups, ladders, costing
-        self._prices = Prices(graph, groups)
+        self._prices = prices_of(graph, groups)
         self._sizes = np.array([each.size for each in ladders], np.int64)
         self._each = np.array([costing.per_channel.get(name, 0.0) for name in groups], np.float64)
         self._start = np.array([each.stops[0] for each in ladders], np.int64)
@@ -56,7 +56,10 @@ class Narrowing:
         taken = self._walked(limits)
         if taken is None:
             return None
-        steps = self._given_back(self._counted(taken), limits)
+        steps = self._counted(taken)
+        back = self._given_back(steps, limits)
+        # What is estimated nearly always is what the graph says, which has the last word.
+        steps = back if within(self.costs(back), limits) else steps
         return self._traded(steps, limits) if sum(steps) <= TRADED else steps
 
     def holds(self, steps: Sequence[int]) -> bool:
@@ -163,7 +166,7 @@ class Narrowing:
                 heapq.heappop(heap)
 
     def _given_back(self, steps: list[int], limits: Mapping[str, float]) -> list[int]:
-        """Steps taken back, the dearest first, while the budgets hold."""
+        """Steps taken back, the dearest first, while by the estimate the budgets hold."""
         tried = list(steps)
         stuck: set[int] = set()
         while True:
@@ -180,7 +183,7 @@ class Narrowing:
             if not within({kind: self._estimated(kind, kept) for kind in limits}, limits):
                 tried[place] += 1
                 stuck.add(place)
-        return tried if within(self.costs(tried), limits) else steps
+        return tried
 
     def _traded(self, steps: list[int], limits: Mapping[str, float]) -> list[int]:
         """For each group in turn one step less, and others in its place, where that loses less."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,14 @@ from edgeprune.graphs import Graph
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Counted = Literal["macs", "parameters"]
+
+
+def prices_of(graph: Graph, groups: Sequence[str]) -> Prices:
+    """The prices of a graph, made once for the same groups while it lives."""
+    known = _made.setdefault(graph, {})
+    if tuple(groups) not in known:
+        known[tuple(groups)] = Prices(graph, groups)
+    return known[tuple(groups)]
 
 
 class Prices:
@@ -97,6 +106,9 @@ class Prices:
         """Positions that are left, by class and by axis."""
         classes = self._classes.products(kept / self._sizes)
         return classes, np.asarray(np.bincount(self._axis_of, classes, self._axes), np.float64)
+
+
+_made: WeakKeyDictionary[Graph, dict[tuple[str, ...], Prices]] = WeakKeyDictionary()
 
 
 class _Table:

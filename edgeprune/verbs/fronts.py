@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from edgeprune.verbs.asking import profiled
 from edgeprune.verbs.descending import Anew, descent_of, few, given, method_of
 from edgeprune.verbs.sources import Facts, Source
 
-LEAST = 0.05
-"""Of the MACs: how far down a front goes where no budget is given."""
 HELD_OUT = 0.2
 """Of the data: what a front judges its points by."""
 BATCH = 256
@@ -35,7 +33,7 @@ def front_files(
 
     Each point has its costs, and, where the data has labels, the metric of the silenced model,
     without recovery, on a fifth of the data that no score saw. The descent ends at the budget that
-    is asked for; without one, at :data:`LEAST` of the MACs or the least that is possible.
+    is asked for; without one, as far down as :meth:`edgeprune.pipeline.descent.Descent.far`.
     """
     if out.suffix:
         raise InputError(f"{out}: a front is a folder; give a name without {out.suffix}, as front/")
@@ -60,8 +58,7 @@ def front_files(
             fed, judged = _parts(fed, source.seed)
         data = few(fed, anew.examples, source.seed)
     descent, keywords = descent_of(source, opened, data, method, asked, anew, False, progress)
-    if not keywords["budgets"]:
-        keywords["budgets"] = _far(descent, keywords)
+    keywords["budgets"] = keywords["budgets"] or descent.far(**_of_groups(keywords))
     whole = descent.graph.cost({})
     facts: Facts = {
         "method": method,
@@ -84,7 +81,7 @@ def front_files(
     with mapped_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     width = len(str(points))
-    for number, plan in _points(descent, points, keywords, anew.step):
+    for number, plan in descent.front(points, step=anew.step, **keywords):
         file = out / f"plan-{number:0{width}}.json"
         plan.save(file)
         cost = plan.cost(descent.graph)
@@ -97,26 +94,12 @@ def front_files(
     return {"folder": str(out), **facts}
 
 
-def _points(
-    descent: Any, points: int, keywords: Mapping[str, Any], step: float | None
-) -> Iterator[tuple[int, Any]]:
-    for stage in descent.stages(points=points, step=step, **keywords):
-        if stage.number * points % stage.of == 0:
-            yield stage.number * points // stage.of, stage.plan
-
-
-def _far(descent: Any, keywords: Mapping[str, Any]) -> Any:
-    """The budget of a front for which none is given."""
-    from edgeprune.planning import Budgets, least_macs
-
-    whole = descent.graph.cost({}).macs
-    beside = {name: keywords[name] for name in ("exclude", "constraints")}
-    least = least_macs(descent.score(None), descent.graph, **beside)
-    return Budgets(max_macs=LEAST if least <= LEAST * whole else least)
-
-
 def _parts(data: Any, seed: int) -> tuple[Any, Any]:
     from edgeprune.feeding import split
 
     parts: tuple[Any, Any] = split(data, HELD_OUT, seed)
     return parts
+
+
+def _of_groups(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: keywords[name] for name in ("exclude", "constraints")}

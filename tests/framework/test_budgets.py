@@ -127,6 +127,19 @@ def test_prune_ends_within_its_budgets(stripes) -> None:
         edgeprune.prune(model, (x, y), sparsity=0.5, step=0.1)
 
 
+def test_a_front_in_python(stripes) -> None:
+    model, x, y = stripes
+    graph = trace(model)
+    asked = {"max_macs": 0.4, "step": 0.3, "multiple": 4, "exclude": "one"}
+    plans = edgeprune.front(model, halves(x, y)[:2], points=2, **asked)
+    left = [plan.cost(graph).macs / graph.cost({}).macs for plan in plans]
+    assert 0.4 < left[0] <= 0.7 and left[1] <= 0.4
+    assert "one" not in {cut.group for cut in plans[-1].cuts}
+    assert all(width["kept"] % 4 == 0 for width in plans[-1].why["widths"].values())
+    with pytest.raises(PlanError, match="points = 0"):
+        edgeprune.front(model, halves(x, y), points=0)
+
+
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:
     program = Program()
