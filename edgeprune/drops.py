@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-RESAMPLES = 200
+RESAMPLES = 100
 """Of a bootstrap."""
 
 

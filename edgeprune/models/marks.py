@@ -58,6 +58,8 @@ class Judge:
         self._seed = seed
         self._labels: tuple[Any, ...] = ()
         self._means = True
+        self._known: dict[bytes, float] = {}
+        """Of a metric that is no mean: its worth by the examples, as samples come again."""
         predict = task.model_predict(model)
         self.metric = task.evaluate(predict, data.batches(BATCH))
         self.before = self.marks(predict)
@@ -92,29 +94,45 @@ class Judge:
         return Marks(np.concatenate(each))
 
     def drop(self, after: Marks, index: npt.NDArray[np.int64] | None = None) -> Drop:
-        """How much worse than the model that this was made with.
+        """How much worse than the model that this was made with, and how surely.
 
         Args:
             after: of the examples at ``index``, in their order.
             index: all where absent.
         """
         rows = np.arange(self.examples) if index is None else index
-        if after.each is not None and self.before.each is not None:
-            sign = 1 if self.task.higher_is_better else -1
-            return paired(sign * (self.before.each[rows] - after.each))
+        difference = self._difference(after, rows)
+        if difference is not None:
+            return paired(difference)
+        return resampled(lambda chosen: self._lost(after, rows, chosen), rows.size, self._seed)
 
-        def drop_on(chosen: Any) -> float:
-            labels = tuple(value[rows[chosen]] for value in self._labels)
-            before = tuple(value[rows[chosen]] for value in self.before.outputs)
-            answers = tuple(value[chosen] for value in after.outputs)
-            # The answers stand in the place of the inputs, and are passed on as they are.
-            old, new = (
-                self.task.evaluate(lambda given: given, [(given, labels)])
-                for given in (before, answers)
-            )
-            return self.task.drop(old, new)
+    def lost(self, after: Marks, index: npt.NDArray[np.int64]) -> float:
+        """The value of :meth:`drop` alone, which for some metrics is much less work."""
+        difference = self._difference(after, index)
+        if difference is not None:
+            return float(difference.mean())
+        return self._lost(after, index, np.arange(index.size))
 
-        return resampled(drop_on, rows.size, self._seed)
+    def _difference(self, after: Marks, rows: npt.NDArray[np.int64]) -> Floats | None:
+        if after.each is None or self.before.each is None:
+            return None
+        sign = 1 if self.task.higher_is_better else -1
+        return sign * (self.before.each[rows] - after.each)
+
+    def _lost(self, after: Marks, rows: npt.NDArray[np.int64], chosen: Any) -> float:
+        """Of a metric that is no mean: the drop on ``chosen`` of ``rows``."""
+        picked = rows[chosen]
+        labels = tuple(value[picked] for value in self._labels)
+        key = picked.tobytes()
+        if key not in self._known:
+            before = tuple(value[picked] for value in self.before.outputs)
+            self._known[key] = self._worth(before, labels)
+        new = self._worth(tuple(value[chosen] for value in after.outputs), labels)
+        return self.task.drop(self._known[key], new)
+
+    def _worth(self, answers: tuple[Any, ...], labels: tuple[Any, ...]) -> float:
+        # The answers stand in the place of the inputs, and are passed on as they are.
+        return self.task.evaluate(lambda given: given, [(answers, labels)])
 
     def _each(self, labels: tuple[Any, ...], answers: tuple[Any, ...]) -> Floats | None:
         """By example; ``None`` where the metric is no mean over examples."""

@@ -113,6 +113,7 @@ class Searching:
     recover: tuple[str, ...] = ()
     progress: Progress = SILENT
     _tried: dict[tuple[int, float], Marks | None] = field(default_factory=dict, init=False)
+    _points: dict[float, Point | None] = field(default_factory=dict, init=False)
 
     def run(self) -> Search:
         """Find the share, and make the plan.
@@ -239,12 +240,17 @@ class Searching:
             marks = self._marks(number, share)
             if marks is None:
                 return False
-            return self._judge.drop(marks, self._folds[number]).value <= self.terms.max_drop
+            return self._judge.lost(marks, self._folds[number]) <= self.terms.max_drop
 
         return within
 
     def _point(self, share: float) -> Point | None:
-        """Over all folds."""
+        """Over all folds; ``None`` where the share cannot be reached in one."""
+        if share not in self._points:
+            self._points[share] = self._made(share)
+        return self._points[share]
+
+    def _made(self, share: float) -> Point | None:
         parts = [self._marks(number, share) for number in range(len(self._folds))]
         if any(part is None for part in parts):
             return None

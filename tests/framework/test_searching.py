@@ -295,3 +295,6 @@ def test_a_metric_that_is_no_mean_is_compared_by_bootstrap() -> None:
         *(task.evaluate(task.model_predict(each), half.batches(64)) for each in (model, small))
     )
     assert drop.value == pytest.approx(exact, abs=1e-5) and 0 < drop.error < 0.2
+    assert judge.lost(judge.marks(task.model_predict(small), index), index) == drop.value
+    found = edgeprune.search(model, (x, y), max_drop=0.2, folds=2, grid=(0.3,))
+    assert found.metric == "auc" and 0 < found.point.most <= 0.2
