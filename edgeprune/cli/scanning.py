@@ -106,10 +106,11 @@ def scan_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
     rows = {row["name"]: row for row in facts["curves"]}
     every = [reading["ratio"] for reading in facts["curves"][0]["readings"]]
     columns = sorted({min(every, key=lambda ratio: abs(ratio - one)) for one in SHOWN})
-    grid = headed(
-        f"{facts['metric']} lost when one place loses {facts['of']}, on "
-        f"{facts['examples']:,} examples"
+    yield (
+        f"{facts['metric']} lost on {facts['examples']:,} examples when one place loses "
+        f"{facts['of']}, the others none"
     )
+    grid = headed("Places, those that suffer most first")
     grid.add_column("place", overflow="fold")
     grid.add_column("of", justify="right", no_wrap=True)
     for ratio in columns:
