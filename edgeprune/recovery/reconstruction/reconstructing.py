@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,27 +16,25 @@ from edgeprune.models import clone, kernels, named_layers
 from edgeprune.models.forward import FreeBatch, parts_of
 from edgeprune.models.values import array_of
 from edgeprune.progress import SILENT, Progress
-from edgeprune.recovery.reconstruction.aiming import OWN, Aim, aims, marks
+from edgeprune.recovery.reconstruction.aiming import OWN, aims, marks
+from edgeprune.recovery.reconstruction.gathering import gathered
+from edgeprune.recovery.reconstruction.kinds import sums_of
+from edgeprune.recovery.reconstruction.layers import Layer, squares
 from edgeprune.recovery.reconstruction.matching import Matched
 from edgeprune.recovery.reconstruction.probing import Ear, heard_in
 from edgeprune.recovery.reconstruction.reports import LayerFit, Reconstruction
-from edgeprune.recovery.reconstruction.solving import Moments, solved
-from edgeprune.recovery.reconstruction.sums import Sums, sums_of
+from edgeprune.recovery.reconstruction.solving import solved
+from edgeprune.recovery.reconstruction.sums import Sums
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.int64]
 CHUNK = 64
 """Examples that go through both models at once."""
-ROWS, WORK = 65536, 4e10
-"""Positions that one layer is solved on: so many or 200 a feature, but with no more multiplications
-for the Gram matrix; four a feature at least."""
 MOST = 8192
 """Features of one Gram matrix (in float64, half a gigabyte)."""
 EXACT = 1e-6
 """Relative error below which a layer answers as the dense one."""
-STEP = 1 << 22
-"""Elements of the rows that are made at once."""
 
 
 def reconstruct_with_report(
@@ -79,93 +77,8 @@ def reconstruct_with_report(
 
 
 @dataclass(frozen=True, eq=False)
-class _Layer:
-    """One layer that can be solved.
-
-    Attributes:
-        name: of the layer.
-        ours, theirs: its sums in the two models.
-        aim, far: where it is compared, in the two models.
-        calls: of the layer, in one call of the model.
-        free: ``(blocks, features, columns)``, what may change.
-        scale: what the dense layer's output is multiplied with.
-        picks: by axis of its output, the positions of the dense layer's that are left.
-    """
-
-    name: str
-    ours: Sums
-    theirs: Sums
-    aim: Aim
-    far: Aim
-    calls: int
-    free: Bools
-    scale: float
-    picks: Mapping[int, Ids]
-
-    @property
-    def alive(self) -> Bools:
-        """The channels that read anything, ``(blocks, columns)``."""
-        return np.asarray(self.free.any(axis=1))
-
-    @property
-    def shift(self) -> Any | None:
-        """The variable that takes a constant: the bias, or a batch norm's mean."""
-        if self.ours.bias is not None:
-            return self.ours.bias
-        return self.aim.norms[0].moving_mean if self.aim.norms else None
-
-    def compared(self, theirs: Ear, ours: Ear) -> list[tuple[Any, Any]]:
-        """For each call, what the dense layer gives, of the channels that are left, and what the
-        pruned one gives."""
-        if self.aim is OWN:
-            gives = [one.y for one in theirs.layers[self.name]]
-            given = [one.y for one in ours.layers[self.name]]
-        else:
-            gives, given = theirs.marks[id(self.far.at)], ours.marks[id(self.aim.at)]
-        return [
-            (self._left(one), tf.cast(two, tf.float32))
-            for one, two in zip(gives, given, strict=True)
-        ]
-
-    def _left(self, tensor: Any) -> Any:
-        for axis, keep in self.picks.items():
-            tensor = tf.gather(tensor, keep, axis=axis % len(tensor.shape))
-        return tf.cast(tensor, tf.float32) * self.scale
-
-    def squares(self, theirs: Ear, ours: Ear) -> tuple[Any, Any]:
-        """The sums of squares of what is wrong, and of what is right."""
-        return _squares(self.compared(theirs, ours), self._mask)
-
-    def _mask(self, rank: int) -> Any:
-        """One where a channel reads anything."""
-        shape = [1] * rank
-        for axis, made in self.ours.made:
-            shape[axis] = math.prod(self.ours.kernel.shape[one] for one in made)
-        return self.alive.astype(np.float32).reshape(shape)
-
-    def looked(self, dense: Any, new: Any, inputs: Sequence[Any]) -> list[Any]:
-        """For each call: input, output before the activation, and what is compared."""
-        theirs = self._heard(dense, inputs, self.theirs, self.far)
-        ours = self._heard(new, inputs, self.ours, self.aim)
-        mine = ours.layers[self.name]
-        return [
-            (tf.cast(one.x, tf.float32), tf.cast(one.y, tf.float32), wanted - given)
-            for one, (wanted, given) in zip(mine, self.compared(theirs, ours), strict=True)
-        ]
-
-    def _heard(self, model: Any, inputs: Sequence[Any], sums: Sums, aim: Aim) -> Ear:
-        def enough(ear: Ear) -> bool:
-            if aim is OWN or self.aim is OWN:
-                return len(ear.layers[self.name]) == self.calls
-            return bool(ear.marks)
-
-        marked = [] if self.aim is OWN else [aim.at]
-        return heard_in(model, inputs, {self.name: sums}, marked, enough)
-
-
-@dataclass(frozen=True, eq=False)
 class _Pair:
-    """A layer in both models; see :class:`_Layer`."""
+    """A layer in both models; see :class:`Layer`."""
 
     weight: str
     ours: Sums
@@ -180,7 +93,7 @@ class _Work:
         self._new, self._dense, self._batches = new, dense, batches
         self._matched, self._seed = matched, seed
         self._skipped: dict[str, str] = {}
-        self._layers: list[_Layer] = []
+        self._layers: list[Layer] = []
         self._examples = 0
 
     def done(self, progress: Progress) -> Reconstruction:
@@ -234,11 +147,11 @@ class _Work:
             for one, two in zip(its.outputs, mine.outputs, strict=True)
         ]
         found = {layer.name: layer.squares(its, mine) for layer in self._layers}
-        return {**found, "": _squares(pairs)}
+        return {**found, "": squares(pairs)}
 
     def _found(
         self, theirs: Ear, ours: Ear, sums: Mapping[str, _Pair], graph: Any
-    ) -> Iterator[_Layer]:
+    ) -> Iterator[Layer]:
         """What can be solved, in the order of the data."""
         heard = [name for name in ours.layers if name in theirs.layers]
         order = {name: place for place, name in enumerate(heard)}
@@ -265,7 +178,7 @@ class _Work:
                 aim = far = OWN
             scale = self._matched.scales.get(pair.weight, 1.0)
             picks = self._picks(pair.weight, pair.theirs)
-            yield _Layer(name, pair.ours, pair.theirs, aim, far, len(mine), pair.free, scale, picks)
+            yield Layer(name, pair.ours, pair.theirs, aim, far, len(mine), pair.free, scale, picks)
 
     def _picks(self, weight: str, dense: Sums) -> dict[int, Ids]:
         """By axis of a dense layer's output, the channels that are left, where some are not."""
@@ -305,7 +218,7 @@ class _Work:
             found[name] = math.sqrt(wrong / right) if right else math.inf if wrong else 0.0
         return found
 
-    def _solve(self, layer: _Layer, number: int, before: float) -> LayerFit:
+    def _solve(self, layer: Layer, number: int, before: float) -> LayerFit:
         features = layer.free.shape[1]
         if before < EXACT:
             return LayerFit(layer.name, reason="it answers as the dense layer does")
@@ -317,41 +230,23 @@ class _Work:
         free = layer.free & columns[:, None]
         if layer.shift is not None:
             free = np.concatenate([free, columns[:, None]], axis=1)
-        halves = self._gathered(layer, number, np.where(columns, scale, 1.0))
+        halves = gathered(
+            layer,
+            self._dense,
+            self._new,
+            self._chunks(),
+            examples=self._examples,
+            scale=np.where(columns, scale, 1.0),
+            seed=(self._seed, number),
+        )
         if halves is None:
             return LayerFit(layer.name, reason="it does not give the sums that its kernel makes")
         found = solved(halves, free, np.where(columns, scale**2, 0.0))
         rows = halves[0].rows + halves[1].rows
         if found.ridge is None:
             return LayerFit(layer.name, rows=rows, reason="no change does better on other examples")
-        _write(layer, found.change)
+        layer.write(found.change)
         return LayerFit(layer.name, ridge=found.ridge, rows=rows)
-
-    def _gathered(self, layer: _Layer, number: int, scale: Array) -> tuple[Moments, Moments] | None:
-        """Sums over the rows of even and of odd examples; ``None`` where the layer does something
-        else than its kernel says."""
-        blocks, features, columns = layer.free.shape
-        width = features + (layer.shift is not None)
-        halves = Moments.of(blocks, width, columns), Moments.of(blocks, width, columns)
-        looked = FreeBatch(lambda inputs: layer.looked(self._dense, self._new, inputs))
-        random = np.random.default_rng([self._seed, number])
-        most = min(max(ROWS, 200 * features), int(WORK / (features**2 * blocks)))
-        most = max(most, 4 * features)
-        each = max(1, most // (self._examples * layer.calls))
-        seen, checked = 0, False
-        for inputs in self._chunks():
-            count = len(inputs[0])
-            odd = np.arange(seen, seen + count) % 2 == 1
-            seen += count
-            for x, own, missing in looked(inputs):
-                x, own, missing = x.numpy(), own.numpy(), layer.ours.answers(missing.numpy())
-                taken = _drawn(random, count, len(missing) // count, each)
-                if not checked and not _sums_right(layer, x, own, taken.reshape(-1)[:512]):
-                    return None
-                checked = True
-                for half, mine in zip(halves, (taken[~odd], taken[odd]), strict=True):
-                    _add(half, layer, x, own.shape, missing, mine.reshape(-1), scale)
-        return halves
 
     def _chunks(self) -> Iterator[tuple[Any, ...]]:
         """The inputs, a few examples at a time."""
@@ -359,68 +254,3 @@ class _Work:
             inputs = parts_of(batch, self._new)[0]
             for start in range(0, len(inputs[0]), CHUNK):
                 yield tuple(one[start : start + CHUNK] for one in inputs)
-
-
-def _add(
-    half: Moments,
-    layer: _Layer,
-    x: Array,
-    shape: tuple[int, ...],
-    missing: Array,
-    chosen: Ids,
-    scale: Array,
-) -> None:
-    """Rows of one call, some at a time."""
-    blocks, features, columns = layer.free.shape
-    step = max(1, STEP // (features * blocks))
-    for start in range(0, len(chosen), step):
-        part = chosen[start : start + step]
-        rows = layer.ours.rows(x, shape, part)
-        if layer.shift is not None:
-            rows = np.concatenate([rows, np.ones((blocks, len(part), 1))], axis=2)
-        right = missing[part].astype(np.float64).reshape(-1, blocks, columns) / scale
-        half.add(rows, right.transpose(1, 0, 2))
-
-
-def _sums_right(layer: _Layer, x: Array, own: Array, chosen: Ids) -> bool:
-    """Whether rows and matrix give what the layer gave."""
-    sums = layer.ours
-    made = sums.rows(x, own.shape, chosen) @ sums.matrix(array_of(sums.kernel))
-    made = made.transpose(1, 0, 2).reshape(len(chosen), -1)
-    if sums.bias is not None:
-        made = made + array_of(sums.bias).reshape(-1)
-    real = sums.answers(own)[chosen]
-    return bool(np.abs(made - real).max() <= 0.02 * np.abs(real).max() + 1e-6)
-
-
-def _write(layer: _Layer, change: Array) -> None:
-    sums, shift = layer.ours, layer.shift
-    if shift is not None:
-        constant, change = change[:, -1].reshape(-1), change[:, :-1]
-        sign = 1 if shift is sums.bias else -1
-        old = array_of(shift)
-        shift.assign((old + sign * constant.reshape(old.shape)).astype(old.dtype))
-    kernel = array_of(sums.kernel)
-    sums.kernel.assign((kernel + sums.back(change)).astype(kernel.dtype))
-
-
-def _squares(
-    pairs: Sequence[tuple[Any, Any]], mask: Callable[[int], Any] = lambda rank: 1.0
-) -> tuple[Any, Any]:
-    wrong = right = tf.zeros(())
-    for one, two in pairs:
-        kept = mask(len(one.shape))
-        wrong += tf.reduce_sum(tf.square((one - two) * kept))
-        right += tf.reduce_sum(tf.square(one * kept))
-    return wrong, right
-
-
-def _drawn(random: np.random.Generator, count: int, places: int, most: int) -> Ids:
-    """For each example, numbers of positions: all, or ``most`` of them, one drawn in each of as
-    many equal parts."""
-    if places <= most:
-        inside = np.broadcast_to(np.arange(places), (count, places))
-    else:
-        drawn = (np.arange(most) + random.random((count, most))) * (places / most)
-        inside = np.minimum(drawn.astype(np.int64), places - 1)
-    return inside + places * np.arange(count)[:, None]
