@@ -20,6 +20,7 @@ from edgeprune.plans import Mask, Plan
 from edgeprune.recovery import Reconstruction, reestimate_batchnorm
 
 L = keras.layers
+NIGHTLY = pytest.mark.nightly
 
 
 def arrays(shape: tuple[int, ...], count: int = 64, seed: int = 0) -> np.ndarray:
@@ -206,17 +207,12 @@ def test_a_constant_goes_into_the_mean_of_the_batch_norm_behind() -> None:
 # -- zeroed, stripped, of every kind --------------------------------------------------------------
 
 
-KINDS = {
-    "siamese", "autoencoder", "slices", "pyramid", "mixer", "product", "volumes", "lines", "ds_cnn",
-}  # fmt: skip
+KINDS = {"siamese", "autoencoder", "slices", "mixer", "product", "volumes"}
 
 
 @pytest.mark.parametrize(
     "make",
-    [
-        pytest.param(make, marks=() if make.__name__ in KINDS else pytest.mark.nightly)
-        for make in ZOO
-    ],
+    [pytest.param(make, marks=() if make.__name__ in KINDS else NIGHTLY) for make in ZOO],
     ids=lambda make: make.__name__,
 )
 def test_zeroed_and_stripped_become_the_same_function(make: Callable[[], Any]) -> None:
@@ -243,9 +239,9 @@ def test_zeroed_and_stripped_become_the_same_function(make: Callable[[], Any]) -
     [
         L.Conv2D(6, 3, dilation_rate=2, padding="same", name="two"),
         L.Conv2D(6, (1, 3), strides=(1, 2), name="two"),
-        L.Conv2D(6, 3, groups=2, padding="same", name="two"),
+        pytest.param(L.Conv2D(6, 3, groups=2, padding="same", name="two"), marks=NIGHTLY),
         L.Conv2DTranspose(6, 3, strides=2, padding="same", name="two"),
-        L.Conv2DTranspose(6, 2, strides=3, padding="valid", name="two"),
+        pytest.param(L.Conv2DTranspose(6, 2, strides=3, name="two"), marks=NIGHTLY),
         L.SeparableConv2D(6, 3, padding="same", name="two"),
         L.Dense(6, name="two"),
         L.EinsumDense("abcd,def->abcef", (6, 6, 2, 3), bias_axes="ef", name="two"),
