@@ -88,6 +88,16 @@ def test_a_ramp_goes_to_a_share_that_a_search_finds(folder: Path) -> None:
     assert prune.search == "sparsity" and prune.ramp == 0.5
 
 
+def test_a_budget_alone_has_the_score_that_did_best_by_it(folder: Path) -> None:
+    alone = load(folder, edited("sparsity = 0.9", "max_macs = 0.5\nmax_bytes = 40_000")).prune
+    assert alone.score == ("molchanov",) and alone.budgets == ("max_macs", "max_bytes")
+    assert load(folder, edited("sparsity = 0.9", "max_macs = 100")).prune.max_macs == 100
+    hybrid = load(folder, edited("sparsity = 0.9", "sparsity = 0.9\nmax_macs = 0.5")).prune
+    assert hybrid.score == ("taylor",) and hybrid.cuts
+    named = load(folder, edited("sparsity = 0.9", 'score = "gate"\nmax_macs = 0.5')).prune
+    assert named.score == ("gate",)
+
+
 def test_gates_of_a_target_override(folder: Path) -> None:
     recipe = load(folder)
     assert recipe.gates_for("host").max_bytes == 3
@@ -193,6 +203,30 @@ ONE_FAULT = {
     "folds of no search": (
         edited("sparsity = 0.9", "sparsity = 0.9\nfolds = 3"),
         "has folds and no search, which it is of",
+    ),
+    "a budget and a share": (
+        edited("sparsity = 0.9", "channels = 0.9\nmax_macs = 0.5"),
+        "given: channels and max_macs",
+    ),
+    "half a MAC": (
+        edited("sparsity = 0.9", "max_macs = 1000.5"),
+        "'prune.max_macs' must be a share below 1 or a whole number, not 1000.5",
+    ),
+    "a step of nothing": (
+        edited("sparsity = 0.9", "sparsity = 0.9\nstep = 0.1"),
+        "has step, which says how channels are cut",
+    ),
+    "a step of all and more": (
+        edited("sparsity = 0.9", "max_macs = 0.5\nstep = 1.5"),
+        "'prune.step' must be at most 1, not 1.5",
+    ),
+    "a latency table for nothing": (
+        edited("sparsity = 0.9", "max_macs = 0.5\nlatency = { groups = { a = 0.1 } }"),
+        "has latency and no max_latency_ms",
+    ),
+    "a channel that takes no time": (
+        edited("sparsity = 0.9", "max_latency_ms = 1\nlatency = { groups = { a = -1 } }"),
+        "'prune.latency.groups.a' must be at least 0, not -1",
     ),
     "a score of channels for weights": (
         edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "gate"'),
