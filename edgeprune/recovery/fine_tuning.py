@@ -65,7 +65,8 @@ def fine_tune(
         the history.
 
     Raises:
-        InputError: a number out of range, patience without validation data, nothing trainable.
+        InputError: a number out of range, patience without validation data, nothing trainable,
+            several workers, or a ``keras.distribution``.
         DataError: no examples, or shapes that do not fit.
         PlanError: the plan is of another model, or, without ``trace``, its cuts are not carried
             out.

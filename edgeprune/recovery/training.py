@@ -24,6 +24,7 @@ from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recovery.aims import Aiming, Pace
 from edgeprune.recovery.checkpoints import Checkpoint, assign
+from edgeprune.recovery.distribution import check_distribution
 from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import History
 from edgeprune.recovery.randomness import callers_state_kept
@@ -51,6 +52,7 @@ def train(
     place of the task, ``growth`` where zeros are to grow on the way (then no epoch before their
     last competes for the best), ``title`` for what is shown.
     """
+    check_distribution()
     if pace.patience is not None and validation is None:
         raise InputError("patience needs validation data to judge by; give some or leave it out")
     if not data.examples:
