@@ -299,6 +299,40 @@ def test_what_cannot_be_solved_says_why() -> None:
     assert reasons["head"] is None
 
 
+def test_channels_that_lie_along_the_positions_of_a_layer() -> None:
+    """A Dense over time, channel by channel: its rows are fewer than the dense model's."""
+    model = built(
+        L.Dense(6, "relu", name="one"), L.Permute((2, 1)), L.Dense(4, name="over_time"),
+        L.Flatten(), L.Dense(3, name="head"), shape=(5, 3),
+    )  # fmt: skip
+    x = arrays((5, 3), 200)
+    woken(model, x, 0)
+    zeroed = edgeprune.zero(model, Plan.cut(edgeprune.trace(model), {"one": [0, 4]}))
+    _, report = report_of(edgeprune.strip(zeroed), model, x)
+    rows = {row.layer: row for row in report.layers}
+    assert rows["over_time"].reason == "channels have left along the positions of its output"
+    assert rows["head"].after < rows["head"].before
+
+
+def test_layers_of_which_nothing_is_left() -> None:
+    """Masks took every weight, constants went into biases: any channel will do for those."""
+    model = built(
+        L.Dense(6, "relu", name="one"), L.Dense(5, "relu", name="two"), L.Dense(3, name="head"),
+        shape=(4,),
+    )  # fmt: skip
+    x = arrays((4,), 64)
+    woken(model, x, 0)
+    masks = [
+        Mask(name, np.zeros(tuple(kernel.variable.shape), bool))
+        for name, kernel in kernels(model).items()
+        if name != "head/kernel"
+    ]
+    zeroed = edgeprune.zero(model, Plan(edgeprune.trace(model).model, (), tuple(masks)))
+    small = edgeprune.strip(zeroed)
+    assert small.get_layer("two").units == 1
+    assert edgeprune.reconstruct(small, model, x).count_params() == small.count_params()
+
+
 def test_a_layer_in_a_nested_model_and_one_that_is_called_twice() -> None:
     keras.utils.set_random_seed(0)
     inner = keras.Sequential(

@@ -238,7 +238,8 @@ class _Matcher:
         self._looked.add(weight)
         found = looked_up(self._ours[weight], theirs, unknown)
         if found is None:
-            self._failed.append(weight)
+            # A vector that fits nowhere took constants in, or new statistics: it tells nothing.
+            self._failed += [weight] * (theirs.ndim > 1)
             return False
         if theirs.ndim == 1:
             # Many a number of a vector is like another: nought, or one, as it was made.

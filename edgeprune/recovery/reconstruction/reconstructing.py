@@ -178,7 +178,12 @@ class _Work:
                 aim = far = OWN
             scale = self._matched.scales.get(pair.weight, 1.0)
             picks = self._picks(pair.weight, pair.theirs)
-            yield Layer(name, pair.ours, pair.theirs, aim, far, len(mine), pair.free, scale, picks)
+            calls, free = len(mine), pair.free
+            found = Layer(name, pair.ours, pair.theirs, aim, far, calls, free, scale, picks)
+            if all(one.shape == two.shape for one, two in found.compared(theirs, ours)):
+                yield found
+            else:
+                self._skipped[name] = "channels have left along the positions of its output"
 
     def _picks(self, weight: str, dense: Sums) -> dict[int, Ids]:
         """By axis of a dense layer's output, the channels that are left, where some are not."""
