@@ -24,6 +24,8 @@ from edgeprune.models.references import is_reference, one_line, referred
 _BY_SHAPE = ("crossentropy", "ce")
 """Keras' own shorthand: binary, categorical or sparse as labels and outputs have it."""
 
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
 
 @dataclass(frozen=True, eq=False)
 class Objective:
@@ -71,7 +73,7 @@ class Objective:
                     f"{tuple(labels[place].shape)} and outputs of shape "
                     f"{tuple(outputs[place].shape)} ({one_line(error, 120)})"
                 ) from error
-            total = total + factors[place] * value
+            total = total + factors[place] * _undivided(loss, value)
         return total
 
     def __getstate__(self) -> Any:
@@ -83,6 +85,14 @@ class Objective:
         found = {"name": name, "losses": tuple(map(_unpacked, losses)), "weights": weights}
         for field, value in found.items():
             object.__setattr__(self, field, value)
+
+
+def _undivided(loss: Any, value: Any) -> Any:
+    """Under a strategy of several devices Keras divides a mean by their number; who adds up the
+    devices' losses here counts each by its examples."""
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    mean = getattr(loss, "reduction", None) in _MEANS
+    return value * tf.cast(devices, value.dtype) if mean and devices > 1 else value
 
 
 def _packed(loss: Any) -> Any:

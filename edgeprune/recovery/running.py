@@ -13,12 +13,14 @@ import tensorflow as tf
 from edgeprune.datasets import Dataset
 from edgeprune.errors import DataError, TrainingError
 from edgeprune.models.forward import FreeBatch, examples_of, parts_of
+from edgeprune.progress import Progress
 from edgeprune.progress import Task as Shown
 from edgeprune.recovery.aims import Aim, Pace
 from edgeprune.recovery.checkpoints import Array, Checkpoint, State, assign, values
 from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import Epoch, History
-from edgeprune.recovery.randomness import reseed
+from edgeprune.recovery.mirroring import Devices
+from edgeprune.recovery.randomness import callers_state_kept, reseed
 from edgeprune.recovery.zeros import Held, write_zeros
 from edgeprune.seeds import derived_seed
 
@@ -34,6 +36,7 @@ class Run:
         held: list[Held],
         growth: Growth | None,
         steps: int,
+        devices: Devices,
     ) -> None:
         self.best: list[Array] = []
         self._model = model
@@ -47,9 +50,32 @@ class Run:
         if pace.decay == "cosine":
             cycle = max(1, pace.epochs * steps)
             rate = keras.optimizers.schedules.CosineDecay(pace.learning_rate, cycle)
+        self._devices = devices
         self._optimizer = keras.optimizers.Adam(rate)
         self._optimizer.build(model.trainable_variables)
-        self._step = FreeBatch(_step(model, aim, self._optimizer, held, growth))
+        self._step = FreeBatch(_step(model, aim, self._optimizer, held, growth, devices))
+
+    def through(
+        self,
+        data: Dataset,
+        validation: Dataset | None,
+        store: Checkpoint | None,
+        progress: Progress,
+        title: str,
+    ) -> History:
+        """Every epoch, from the state in ``store`` where there is one."""
+        epochs = self._pace.epochs
+        with callers_state_kept(), progress.task(title, epochs * self._steps) as shown:
+            history = self.resumed(store)
+            if history is None:
+                history = self.begun(validation)
+            shown.advance(self._steps * history.epochs[-1].number)
+            while history.epochs[-1].number < epochs and not history.stopped_early:
+                history = self.epoch(history, data, validation, shown)
+                history = replace(history, stopped_early=self.out_of_patience(history))
+                if store is not None:
+                    self.save(store, history)
+        return history
 
     def begun(self, validation: Dataset | None) -> History:
         """The history before the first epoch."""
@@ -129,21 +155,29 @@ class Run:
 
 
 def _step(
-    model: Any, aim: Aim, optimizer: Any, held: list[Held], growth: Growth | None
+    model: Any,
+    aim: Aim,
+    optimizer: Any,
+    held: list[Held],
+    growth: Growth | None,
+    devices: Devices,
 ) -> Callable[[Any, Any, Any], Any]:
     variables = list(model.trainable_variables)
 
-    def step(inputs: Any, labels: Any, weights: Any) -> Any:
+    def pull(inputs: Any, labels: Any, weights: Any) -> tuple[Any, list[Any]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             loss = aim.loss(inputs, labels, weights)
             for extra in model.losses:
                 loss = loss + tf.cast(extra, loss.dtype)
             scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        return loss, tape.gradient(scaled, [variable.value for variable in variables])
+
+    def step(inputs: Any, labels: Any, weights: Any) -> Any:
+        loss, gradients = devices.pulled(pull, inputs, labels, weights)
         if growth is not None:
             growth.see(variables, gradients)
-        optimizer.apply(gradients, variables)
+        devices.apply(optimizer, gradients, variables)
         write_zeros(held)
         return loss
 

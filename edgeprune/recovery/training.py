@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from edgeprune.recovery.checkpoints import Checkpoint, assign
 from edgeprune.recovery.distribution import check_distribution
 from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import History
-from edgeprune.recovery.randomness import callers_state_kept
+from edgeprune.recovery.mirroring import Devices
 from edgeprune.recovery.running import Run
 from edgeprune.recovery.zeros import exact_zeros, merged, planned_zeros, write_zeros
 
@@ -69,7 +68,30 @@ def train(
             "versions": [keras.__version__, tf.__version__],
         }
     )
-    new = clone(model)
+    devices = Devices()
+    store = Checkpoint(checkpoint, key) if checkpoint is not None else None
+    with devices.scope():
+        new = clone(model)
+        run = _begun(new, data, aiming, pace, plan, trace, growth, devices)
+        history = run.through(data, validation, store, progress, title)
+    # Never the one that was trained: its variables may be on several devices.
+    if devices.count > 1:
+        new = clone(model)
+    assign(new.variables, run.best)
+    return new, history
+
+
+def _begun(
+    new: Any,
+    data: Dataset,
+    aiming: Aiming,
+    pace: Pace,
+    plan: Plan | None,
+    trace: Callable[[Any], Graph] | None,
+    growth: Growth | None,
+    devices: Devices,
+) -> Run:
+    """The run of a copy, its zeros written."""
     if not new.trainable_variables:
         raise InputError("nothing of this model is trainable; set layer.trainable = True")
     held = exact_zeros(new)
@@ -80,17 +102,4 @@ def train(
     steps = math.ceil(data.examples / pace.batch_size)
     if growth is not None:
         held = growth.begin(new, held, pace.epochs * steps)
-    run = Run(new, aiming.at(new), pace, held, growth, steps)
-    store = Checkpoint(checkpoint, key) if checkpoint is not None else None
-    with callers_state_kept(), progress.task(title, pace.epochs * steps) as shown:
-        history = run.resumed(store)
-        if history is None:
-            history = run.begun(validation)
-        shown.advance(steps * history.epochs[-1].number)
-        while history.epochs[-1].number < pace.epochs and not history.stopped_early:
-            history = run.epoch(history, data, validation, shown)
-            history = replace(history, stopped_early=run.out_of_patience(history))
-            if store is not None:
-                run.save(store, history)
-    assign(new.variables, run.best)
-    return new, history
+    return Run(new, aiming.at(new), pace, held, growth, steps, devices)

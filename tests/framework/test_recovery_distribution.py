@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -50,3 +53,23 @@ def test_one_worker_trains(net: Any, text: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_distribution_that_would_do_nothing(net: Any, spread: None) -> None:
     with pytest.raises(InputError, match=r"keras.distribution.DataParallel does nothing"):
         tuned(net)
+
+
+def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("mirrored_training.py")
+    found = []
+    for devices in (1, 2):
+        out = tmp_path / f"{devices}.npz"
+        subprocess.run([sys.executable, str(script), str(devices), str(out)], check=True)
+        with np.load(out, allow_pickle=False) as file:
+            found.append(dict(file))
+    one, two = found
+    assert (int(one["devices"]), int(two["devices"])) == (1, 2)
+    assert not two["mirrored"]  # what comes back is a plain model
+    for name in (name for name in one if name.startswith("weight-")):
+        # Adam makes much of a little: by rounding alone single weights are a step apart.
+        way = np.abs(one[name] - one[name.replace("weight", "start")]).mean()
+        assert np.abs(two[name] - one[name]).mean() < 0.05 * way, name
+    assert not two["weight-0"][0].any()  # zeros are held on both
+    assert two["weight-0"][1:].any()
+    assert two["zeros"] == pytest.approx(0.5, abs=0.01)
