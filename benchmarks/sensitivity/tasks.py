@@ -1,0 +1,241 @@
+"""The tables: nets, methods, amounts, seeds, and what each has to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.sensitivity import channels, fronts, thresholds, weights
+from benchmarks.sensitivity.cells import Cell
+from benchmarks.sensitivity.nets import CNN, LENET_5, LENET_300, LENET_300_50K, MLP, MOBILE, RESNET
+from benchmarks.sensitivity.promises import Promise, at_most, every_seed, of_peer
+
+
+def _share(amount: float) -> str:
+    return f"{100 * amount:g} %"
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One table.
+
+    Attributes:
+        name: as cells and files have it.
+        title, told: for the page.
+        cells: makes its cells.
+        promises: what it has to show.
+        figure: which figure of a cell the table has.
+        unit, axis: for the plot.
+        head: an amount as the head of a column.
+    """
+
+    name: str
+    title: str
+    told: str
+    cells: Callable[[], list[Cell]]
+    promises: tuple[Promise, ...] = ()
+    figure: str = "lost"
+    unit: str = "points lost"
+    axis: str = "zeros, % of the weights"
+    head: Callable[[float], str] = _share
+
+
+def _kept(amount: float) -> str:
+    return f"kept {100 * (1 - amount):g} %"
+
+
+SEEDS = 3
+
+
+def _lenet_300() -> list[Cell]:
+    methods = {
+        **weights.ours("distill", 60),
+        "magnitude": weights.in_rounds("magnitude", 60),
+    }
+    return weights.cells(
+        "lenet-300-100", LENET_300, methods, (0.92, 0.96, 0.98, 0.985, 0.99), SEEDS
+    )
+
+
+def _lenet_5() -> list[Cell]:
+    methods = {
+        **weights.ours("distill", 20),
+        "magnitude": weights.in_rounds("magnitude", 20),
+    }
+    return weights.cells("lenet-5-caffe", LENET_5, methods, (0.92, 0.98, 0.99, 0.995), SEEDS)
+
+
+def _blocks() -> list[Cell]:
+    methods = {
+        **weights.ours("distill", 10, pattern="1x4"),
+        **weights.peers(10, block=(4, 1), pattern="1x4"),
+    }
+    return weights.cells("blocks", MLP, methods, (0.93, 0.95, 0.98), SEEDS)
+
+
+def _scattered() -> list[Cell]:
+    found = []
+    for net, epochs in ((CNN, 10), (RESNET, 5), (MOBILE, 5)):
+        methods = {**weights.ours("finetune", epochs), **weights.peers(epochs)}
+        found += weights.cells("scattered", net, methods, (0.8, 0.9, 0.95), SEEDS)
+    return found
+
+
+def _at_once() -> list[Cell]:
+    found = []
+    for net in (CNN, RESNET, MOBILE):
+        found += channels.cells("channels-at-once", net, channels.at_once(), (0.3, 0.5), SEEDS)
+    return found
+
+
+def _tuned() -> list[Cell]:
+    found = []
+    for net in (CNN, RESNET, MOBILE):
+        found += channels.cells("channels-tuned", net, channels.tuned(3), (0.5, 0.7), SEEDS)
+    return found
+
+
+def _fronts() -> list[Cell]:
+    found = []
+    for net in (CNN, RESNET, MOBILE):
+        found += fronts.cells("front", net, fronts.methods(), SEEDS)
+    return found
+
+
+def _mended_fronts() -> list[Cell]:
+    found = []
+    for net in (CNN, RESNET, MOBILE):
+        found += fronts.cells("front-reconstructed", net, fronts.methods(), SEEDS, fronts.mended)
+    return found
+
+
+def _thresholds() -> list[Cell]:
+    return thresholds.cells("threshold", LENET_300_50K, 10)
+
+
+def quick(cell: Cell) -> bool:
+    """Whether a cell belongs to the quick form: one seed, the nets that train in seconds."""
+    if cell.net == LENET_300.name:
+        return cell.seed == 0 and cell.amount == 0.985
+    return cell.seed == 0 and cell.net in (MLP.name, CNN.name, LENET_300_50K.name)
+
+
+TASKS = (
+    Task(
+        "lenet-300-100",
+        "LeNet-300-100 on the digits",
+        "Test error in %. Deep Compression (Han et al., 2016) keeps 8 % at 1.6 % error, SNIP (Lee "
+        "et al., 2019) 2 % at 2.4 %, sparse variational dropout (Molchanov et al., 2017) 1.5 % at "
+        "1.9 %.",
+        _lenet_300,
+        tuple(at_most("lost", limit, method="edgeprune", amount=0.985) for limit in (0.3, 0.1)),
+        figure="error",
+        unit="test error, %",
+        head=_kept,
+    ),
+    Task(
+        "lenet-5-caffe",
+        "LeNet-5 (Caffe) on the digits",
+        "Test error in %. Deep Compression keeps 8 % at 0.77 % error, SNIP 1 % at 1.0 %, sparse "
+        "variational dropout 0.36 %.",
+        _lenet_5,
+        (at_most("lost", 0.1, method="edgeprune", amount=0.995),),
+        figure="error",
+        unit="test error, %",
+        head=_kept,
+    ),
+    Task(
+        "blocks",
+        "MLP 784-512-512-10 on the digits, 1×4 blocks",
+        "Ten epochs each. tfmot's blocks are turned the kernel's way, `(4, 1)`.",
+        _blocks,
+        (
+            at_most("lost", 0.2, method="edgeprune", amount=0.95),
+            at_most("lost", 0.8, method="edgeprune", amount=0.98),
+            *(of_peer("lost", 1, ("tfmot",), amount=amount) for amount in (0.93, 0.95, 0.98)),
+        ),
+    ),
+    Task(
+        "scattered",
+        "Small convolution nets on Fashion-MNIST, single weights",
+        "20,000 training images; ten epochs for the CNN, five for the others.",
+        _scattered,
+        (
+            *(
+                of_peer("lost", 1, ("magnitude", "random", "tfmot"), net=net.name, amount=amount)
+                for net in (CNN, RESNET, MOBILE)
+                for amount in (0.8, 0.9, 0.95)
+            ),
+            *(
+                of_peer("lost", 0.5, ("tfmot",), net=CNN.name, amount=amount)
+                for amount in (0.9, 0.95)
+            ),
+        ),
+    ),
+    Task(
+        "channels-at-once",
+        "Channels, no training",
+        "Points lost with a share of the MACs cut in one shot, and no label used afterwards. `l1` "
+        "takes the same share of every group by the sums of |w| and re-estimates the batch norms "
+        "on 2,048 training images.",
+        _at_once,
+        tuple(
+            of_peer("lost", 1 / 3, ("l1",), net=net.name, amount=amount)
+            for net in (CNN, RESNET, MOBILE)
+            for amount in (0.3, 0.5)
+        ),
+        axis="MACs cut, %",
+    ),
+    Task(
+        "channels-tuned",
+        "Channels, equal fine-tuning",
+        "The same cuts, and three epochs of fine-tuning for every method.",
+        _tuned,
+        tuple(
+            every_seed("lost", ("l1",), more=False, net=net.name, amount=amount)
+            for net in (CNN, RESNET, MOBILE)
+            for amount in (0.5, 0.7)
+        ),
+        axis="MACs cut, %",
+    ),
+    Task(
+        "front",
+        "Planning: accuracy against MACs, nothing mended",
+        "Area under accuracy over the share of the MACs that is left. Plans are chosen on 2,000 "
+        "training images and judged on the test images. Evaluations: 300 trials of NSGA-II, 20 "
+        "backward passes on the way down.",
+        _fronts,
+        tuple(
+            every_seed("area", fronts.PEERS, more=True, net=net.name)
+            for net in (CNN, RESNET, MOBILE)
+        ),
+        figure="area",
+        unit="accuracy",
+        axis="share of the MACs",
+        head=lambda amount: "area",
+    ),
+    Task(
+        "front-reconstructed",
+        "Planning: accuracy against MACs, reconstructed",
+        "The plans of the table above, each with its layers solved anew by least squares.",
+        _mended_fronts,
+        tuple(
+            every_seed("area", fronts.PEERS, more=True, net=net.name)
+            for net in (CNN, RESNET, MOBILE)
+        ),
+        figure="area",
+        unit="accuracy",
+        axis="share of the MACs",
+        head=lambda amount: "area",
+    ),
+    Task(
+        "threshold",
+        "A threshold by cross-validation",
+        "LeNet-300-100 trained on 50,000 digits; the other 10,000 choose what goes in one shot, "
+        "without training afterwards, so that half a point of accuracy is lost at most. The table "
+        "has the points lost on the test images.",
+        _thresholds,
+        (thresholds.within(0.9, 1.3),),
+        head=lambda amount: "points lost",
+    ),
+)
