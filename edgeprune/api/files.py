@@ -1,0 +1,75 @@
+"""Files that are shipped, and recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.api.given import as_model, as_path
+from edgeprune.artifacts import Artifact
+from edgeprune.measurements import Measurement, Verification
+from edgeprune.progress import SILENT, Progress
+from edgeprune.results import Result
+
+if TYPE_CHECKING:
+    from edgeprune.recipes import Recipe
+    from edgeprune.targets import Target
+
+
+def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:
+    """Write ``model`` as ``.tflite`` or ``.onnx``, by the suffix of ``path``, and read it back.
+
+    Args:
+        model: a Keras model.
+        path: where to.
+        sparse: TFLite's own sparse encoding; ONNX sparse initialisers where they are smaller.
+        batch: size of the fixed batch.
+
+    Raises:
+        ExportError: the model cannot become this format.
+        OutputError: the file cannot be written.
+    """
+    from edgeprune.exporting import export_model
+
+    return export_model(as_model(model), path, sparse=sparse, batch=batch)
+
+
+def verify(
+    artifact: Artifact | Path | str, model: Any, inputs: Any, *, tolerance: float = 1e-4
+) -> Verification:
+    """Compare a file with its model, run by its own runtime in a child process.
+
+    Args:
+        artifact: the file.
+        model: the Keras model that it was exported from.
+        inputs: an array, a tuple of arrays, or batches; 32 samples at least.
+        tolerance: of the largest output, per output.
+
+    Raises:
+        VerificationError: an output is further off; names it, the sample and the values.
+    """
+    from edgeprune.verification import verify_file
+
+    return verify_file(as_path(artifact), as_model(model), inputs, tolerance=tolerance)
+
+
+def bench(
+    artifact: Artifact | Path | str, target: str | Target = "host", *, runs: int = 50
+) -> Measurement:
+    """Time a file on a target, in a child process; batch 1 as exported.
+
+    Raises:
+        MeasurementError: the target cannot be reached from here, or the file does not run.
+    """
+    from edgeprune.benchmarking import bench_files
+    from edgeprune.targets import Target
+
+    profile = target if isinstance(target, Target) else Target.load(target)
+    return bench_files([as_path(artifact)], profile, runs=runs)[0]
+
+
+def run(recipe: Path | str | Recipe, *, progress: Progress = SILENT) -> Result:
+    """Carry out a recipe: ``edgeprune run``. See :func:`edgeprune.pipeline.run`."""
+    from edgeprune.pipeline import run as run_recipe
+
+    return run_recipe(recipe, progress=progress)
