@@ -1,9 +1,8 @@
 """The recipe of a run, ``edgeprune.toml``: strict, every fault a line. Pure data."""
 
+from edgeprune.recipes.pruning import BUDGETS, BY_BUDGET, Pattern, Prune, Score
 from edgeprune.recipes.recipe import ROLES, Recipe, matches
 from edgeprune.recipes.sections import (
-    BUDGETS,
-    BY_BUDGET,
     Data,
     DataSource,
     Export,
@@ -11,9 +10,6 @@ from edgeprune.recipes.sections import (
     Format,
     Gates,
     ModelSource,
-    Pattern,
-    Prune,
-    Score,
     TargetSection,
     TaskSection,
     is_function,

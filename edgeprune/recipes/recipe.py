@@ -14,6 +14,7 @@ from edgeprune.errors import RecipeError
 from edgeprune.files import SCHEMA
 from edgeprune.recipes import overrides
 from edgeprune.recipes.distilling import Distill
+from edgeprune.recipes.pruning import Prune
 from edgeprune.recipes.sections import (
     Classes,
     Data,
@@ -21,7 +22,6 @@ from edgeprune.recipes.sections import (
     Finetune,
     Gates,
     Model,
-    Prune,
     Steps,
     Targets,
     TargetSection,

@@ -15,7 +15,7 @@ from edgeprune.graphs import Group
 from edgeprune.models import kernels, named_weights, values_digest
 from edgeprune.planning import make_plan
 from edgeprune.plans import Plan
-from edgeprune.recipes.sections import OF_CHANNELS, Score
+from edgeprune.recipes.pruning import OF_CHANNELS, Score
 from edgeprune.scoring import METHODS, SCALES, score_all, score_model
 from edgeprune.surgery import trace, zero
 

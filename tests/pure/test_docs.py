@@ -13,6 +13,7 @@ import pytest
 
 from edgeprune.documents import Strict
 from edgeprune.recipes.distilling import Distill
+from edgeprune.recipes.pruning import Prune
 from edgeprune.recipes.recipe import Recipe
 from edgeprune.recipes.sections import (
     Data,
@@ -21,7 +22,6 @@ from edgeprune.recipes.sections import (
     Finetune,
     Gates,
     ModelSource,
-    Prune,
     TaskSection,
 )
 from edgeprune.targets import Target
