@@ -8,12 +8,12 @@ from typing import Any
 
 from edgeprune.graphs import Graph
 from edgeprune.models.cloning import clone
+from edgeprune.models.sending import Map
 from edgeprune.planning import Budgets, Constraints, Stage, least_macs, rescored
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
 from edgeprune.scores import Scores
 from edgeprune.scoring import OWN, Scorer, own_labels
-from edgeprune.scoring.shards import Map
 from edgeprune.surgery import zero_in_place
 
 LEAST = 0.05

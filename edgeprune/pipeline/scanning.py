@@ -22,9 +22,10 @@ from edgeprune.feeding import split_count
 from edgeprune.files import digest_of, write_json
 from edgeprune.models import Task, settings_digest, values_digest
 from edgeprune.models.marks import Judge
+from edgeprune.models.sending import Map
 from edgeprune.models.tasks import Predict
 from edgeprune.patterns import Pattern
-from edgeprune.pipeline.trying_apart import Answers, Map, answers, plan_of, prepared
+from edgeprune.pipeline.trying_apart import Answers, answers, plan_of, prepared
 from edgeprune.planning import excluded, from_group
 from edgeprune.planning.cutting import is_excluded
 from edgeprune.plans import Plan

@@ -14,6 +14,7 @@ from edgeprune.files import nearest
 from edgeprune.graphs import Graph
 from edgeprune.models import architecture_digest, kernels, make_objective, named_weights
 from edgeprune.models.forward import parts_of
+from edgeprune.models.sending import Map
 from edgeprune.progress import SILENT, Progress
 from edgeprune.scores import FloatArray, Scores
 from edgeprune.scoring.formulas import METHODS, Formula
@@ -21,7 +22,7 @@ from edgeprune.scoring.gathering import Hands, gather
 from edgeprune.scoring.hiring import Terms, hired
 from edgeprune.scoring.normalizing import normalized
 from edgeprune.scoring.own_labels import OWN, Kind, kinds_of
-from edgeprune.scoring.shards import Map, gather_apart
+from edgeprune.scoring.shards import gather_apart
 from edgeprune.scoring.statistics import Statistics, values_of
 
 

@@ -16,19 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeprune.errors import InputError, ModelError
-from edgeprune.models import load_model, named_layers, save_model, values_digest
-from edgeprune.models.engine import running_threads, set_up
+from edgeprune.errors import InputError
 from edgeprune.models.forward import Parts, examples_of
+from edgeprune.models.sending import Map, Sent
 from edgeprune.progress import SILENT, Progress
 from edgeprune.scoring.gathering import SHARD, Hands, Shard, Start
 from edgeprune.scoring.hiring import Terms, hired
 from edgeprune.scoring.microbatches import micro_batches
-
-Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[tuple[int, Any]]]
-"""``map(fn, items)`` gives (index, result) in whatever order the results come."""
-_ready: dict[str, Hands] = {}
-"""Of this process, what gathers for the last model; by its folder and digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +30,14 @@ class Job:
     """One shard.
 
     Attributes:
-        folder: with the micro-batches and the model.
-        digest: of the model's values.
+        model: in a folder with the micro-batches.
         terms: what is gathered.
-        threads: of TensorFlow; they are part of the result. ``None`` where nobody set them.
-        modules: where the model's own layers are defined.
         batches: numbers of the micro-batches.
         start: where they begin.
     """
 
-    folder: Path
-    digest: str
+    model: Sent
     terms: Terms
-    threads: int | None
-    modules: tuple[str, ...]
     batches: range
     start: Start
 
@@ -77,10 +65,10 @@ def gather_apart(
     _check_sent(terms)
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as name:
         folder = Path(name)
-        save_model(model, folder / "model.keras")
+        sent = Sent.to(folder, model)
         waiting = micro_batches(batches, model, size=microbatch, chunk=chunk)
         sizes = [_written(folder, n, chunks) for n, chunks in enumerate(waiting)]
-        jobs = list(_jobs(folder, model, terms, sizes))
+        jobs = list(_jobs(sent, terms, sizes))
         with progress.task("score", len(sizes) or None) as task:
             shards = _in_order(
                 apart(gather_job, jobs), lambda n: task.advance(len(jobs[n].batches))
@@ -90,15 +78,14 @@ def gather_apart(
 
 def gather_job(job: Job) -> Shard:
     """The sums of one shard."""
-    hands = _hands(job)
-    return hands.shard((_read(job.folder, n) for n in job.batches), job.start)
+    hands = job.model.once(lambda model: hired(model, job.terms))
+    return hands.shard((_read(job.model.folder, n) for n in job.batches), job.start)
 
 
-def _jobs(folder: Path, model: Any, terms: Terms, sizes: Sequence[int]) -> Iterator[Job]:
-    common = (folder, values_digest(model), terms, running_threads(), own_modules(model))
+def _jobs(model: Sent, terms: Terms, sizes: Sequence[int]) -> Iterator[Job]:
     for first in range(0, len(sizes), SHARD):
         numbers = range(first, min(first + SHARD, len(sizes)))
-        yield Job(*common, numbers, Start(first, sum(sizes[:first])))
+        yield Job(model, terms, numbers, Start(first, sum(sizes[:first])))
 
 
 def _in_order(results: Iterable[tuple[int, Shard]], told: Callable[[int], None]) -> Iterator[Shard]:
@@ -111,32 +98,6 @@ def _in_order(results: Iterable[tuple[int, Shard]], told: Callable[[int], None])
         while number in waiting:
             yield waiting.pop(number)
             number += 1
-
-
-def _hands(job: Job) -> Hands:
-    key = f"{job.folder}/{job.digest}"
-    if key not in _ready:
-        _ready.clear()
-        if job.threads is not None:
-            set_up(job.threads)
-        for module in job.modules:
-            __import__(module)
-        # Written a moment ago by this package: what code it holds, the parent runs too.
-        model = load_model(job.folder / "model.keras", trust=True)
-        if values_digest(model) != job.digest:
-            raise ModelError(
-                "scoring in other processes: the model does not come back from its file as it was; "
-                "score with one worker"
-            )
-        _ready[key] = hired(model, job.terms)
-    return _ready[key]
-
-
-def own_modules(model: Any) -> tuple[str, ...]:
-    """Modules that define layers which are not Keras'; importing them registers the layers."""
-    found = {type(layer).__module__ for layer in [model, *named_layers(model).values()]}
-    own = {name for name in found if name.partition(".")[0] not in ("keras", "__main__")}
-    return tuple(sorted(own))
 
 
 def _check_sent(terms: Terms) -> None:
