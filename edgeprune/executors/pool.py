@@ -80,19 +80,34 @@ class Pool:
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_deaf,
         )
-        done = False
+        whole = False
         try:
-            waiting: dict[Future[Any], int] = {
-                pool.submit(fn, item): index for index, item in list(left.items())
-            }
+            waiting, broken = _submitted(pool, fn, left)
             while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                done = wait(waiting, return_when=FIRST_COMPLETED).done
+                # What came back before the pool broke counts, and comes first.
+                for future in sorted(done, key=lambda each: each.exception() is not None):
                     yield waiting.pop(future), future.result()
-            done = True
+            if broken is not None:
+                raise broken
+            whole = True
         finally:
-            if not done:
+            if not whole:
                 _end(pool)
             pool.shutdown(cancel_futures=True)
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, fn: Callable[[Item], Any], left: dict[int, Item]
+) -> tuple[dict[Future[Any], int], BrokenProcessPool | None]:
+    """The items on their way, and why the rest is not, where the pool broke already."""
+    waiting: dict[Future[Any], int] = {}
+    try:
+        for index, item in left.items():
+            waiting[pool.submit(fn, item)] = index
+    except BrokenProcessPool as error:
+        return waiting, error
+    return waiting, None
 
 
 def _deaf() -> None:
