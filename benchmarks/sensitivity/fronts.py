@@ -17,15 +17,12 @@ import numpy as np
 import edgeprune
 from benchmarks.sensitivity.cells import Cell, Facts
 from benchmarks.sensitivity.channels import calibration, l1
-from benchmarks.sensitivity.judging import accuracy
+from benchmarks.sensitivity.judging import accuracy, answered
 from benchmarks.sensitivity.nets import LOSS, Net
 from benchmarks.sensitivity.sets import Examples, training, untouched
 from edgeprune import Graph, Plan
-from edgeprune.models import clone, named_weights
-from edgeprune.models.forward import predictor
 from edgeprune.seeds import derived_seed
-from edgeprune.surgery.constants import arrays
-from edgeprune.surgery.zeroing import Zeroed
+from edgeprune.surgery import Trial
 
 POINTS = 20
 """Plans of a method that goes down step by step."""
@@ -60,9 +57,8 @@ class Bench:
         return edgeprune.trace(self.dense)
 
     @cached_property
-    def _worker(self) -> tuple[dict[str, Any], Any]:
-        model = clone(self.dense)
-        return named_weights(model), predictor(model)
+    def _trial(self) -> Trial:
+        return Trial(self.dense, self.graph)
 
     def share(self, plan: Plan) -> float:
         """Of the MACs that are left."""
@@ -70,15 +66,8 @@ class Bench:
 
     def silenced(self, plan: Plan, data: Examples) -> float:
         """Accuracy with the plan's channels silent; no model is built."""
-        weights, predict = self._worker
-        values = Zeroed(arrays(self.dense), plan, self.graph)
-        for name, variable in weights.items():
-            variable.assign(values[name])
-        right = 0
-        for start in range(0, len(data.x), 1000):
-            part = slice(start, start + 1000)
-            right += int((predict(data.x[part]).argmax(axis=1) == data.y[part]).sum())
-        return right / len(data.x)
+        self._trial.silence(plan)
+        return answered(self._trial.predict, data)
 
     def tried(self, plan: Plan) -> float:
         """Accuracy on the validation images; counts as an evaluation."""

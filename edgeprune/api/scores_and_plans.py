@@ -55,12 +55,12 @@ def score(
             a loss that cannot be sent to another process.
         TrainingError: the loss is not a finite number.
     """
-    from edgeprune.executors import of_workers
+    from edgeprune.executors import shared
     from edgeprune.feeding import as_batches
     from edgeprune.scoring import METHODS, score_model
 
     model = as_model(model)
-    executor = of_workers(workers)
+    apart = shared(workers)
     batches = None if data is None else as_batches(data, model=model)
     if graph is None and method in METHODS and METHODS[method].of == "channels":
         from edgeprune.surgery import trace
@@ -69,7 +69,7 @@ def score(
     return score_model(
         model, batches, method=method, loss=loss, graph=graph, microbatch=microbatch,
         chunk=chunk, normalize=normalize, seed=seed, progress=progress,
-        apart=executor.map if workers > 1 else None,
+        apart=apart,
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def scan(
         PlanError: no place can lose anything, a glob that matches nothing, a number out of range.
         DataError: no labels, or data that does not fit.
     """
-    from edgeprune.executors import of_workers
+    from edgeprune.executors import shared
     from edgeprune.feeding import as_dataset
     from edgeprune.models import make_task
     from edgeprune.pipeline.scanning import Scanning, Sweep
@@ -135,5 +135,5 @@ def scan(
     return Scanning(
         model, as_dataset(data, model), task, method, sweep, microbatch, seed,
         folder=None if folder is None else Path(folder),
-        apart=of_workers(workers).map if workers != 1 else None, progress=progress,
+        apart=shared(workers), progress=progress,
     ).run()  # fmt: skip

@@ -7,6 +7,6 @@ is the caller's, so that it does not depend on who worked.
 
 from edgeprune.executors.executor import Executor
 from edgeprune.executors.here import Here
-from edgeprune.executors.pool import Pool, of_workers
+from edgeprune.executors.pool import Pool, of_workers, shared
 
-__all__ = ["Executor", "Here", "Pool", "of_workers"]
+__all__ = ["Executor", "Here", "Pool", "of_workers", "shared"]

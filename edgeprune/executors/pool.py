@@ -27,6 +27,16 @@ def of_workers(workers: int) -> Executor:
     return Here() if workers == 1 else Pool(workers)
 
 
+def shared(workers: int) -> Callable[..., Any] | None:
+    """The ``map`` of so many workers; ``None`` for one, where nothing need be sent anywhere.
+
+    Raises:
+        InputError: less than one.
+    """
+    executor = of_workers(workers)
+    return None if isinstance(executor, Here) else executor.map
+
+
 class Pool:
     """A pool that lives as long as one :meth:`map`.
 

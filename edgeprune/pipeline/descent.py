@@ -48,6 +48,7 @@ class Descent:
     _copy: Any = field(default=None, init=False)
     _scorer: Scorer | None = field(default=None, init=False)
     _taken: int = field(default=0, init=False)
+    _whole: Scores | None = field(default=None, init=False)
 
     @property
     def silenced(self) -> Any:
@@ -61,17 +62,22 @@ class Descent:
         zero_in_place(self.silenced, plan, self.graph)
 
     def score(self, plan: Plan | None) -> Scores:
-        """Of the model when ``plan`` has been carried out.
+        """Of the model when ``plan`` has been carried out; of the model as it came, taken once,
+        without one.
 
         Raises:
             InputError, DataError, TrainingError: as :func:`edgeprune.scoring.score_model`.
         """
+        if plan is None and self._whole is not None:
+            return self._whole
         if plan is not None:
             self.carry_out(plan)
         self._taken += 1
         shown = Part(self.progress, f"step {self._taken}") if self._taken > 1 else self.progress
-        found = self._scored().scores(self.batches, apart=self.apart, progress=shown)
-        return found[self.method]
+        found = self._scored().scores(self.batches, apart=self.apart, progress=shown)[self.method]
+        if plan is None:
+            self._whole = found
+        return found
 
     def stages(self, **asked: Any) -> Iterator[Stage]:
         """As :func:`edgeprune.planning.rescored`, by these scores."""

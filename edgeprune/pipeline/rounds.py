@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeprune.datasets import Dataset
 from edgeprune.errors import PlanError
-from edgeprune.executors import of_workers
+from edgeprune.executors import shared
 from edgeprune.graphs import Graph
 from edgeprune.models import Task, kernel_elements, kernel_nonzero
 from edgeprune.pipeline.descent import Descent
@@ -147,7 +147,7 @@ class Rounds:
             "loss": material.task.loss,
             "graph": graph,
             "seed": derived_seed(material.seed, f"{self.label}-{number}", "score"),
-            "apart": of_workers(material.workers).map if material.workers > 1 else None,
+            "apart": shared(material.workers),
             "progress": shown,
         }
         batches = material.calibrate.batches(material.microbatch)

@@ -30,7 +30,7 @@ def score_file(
     reads no data and needs no loss."""
     source.gives(out, ".npz")
     source.found()
-    from edgeprune.executors import of_workers
+    from edgeprune.executors import shared
     from edgeprune.models import make_objective
     from edgeprune.scoring import METHODS, OWN, score_model
     from edgeprune.surgery import trace
@@ -52,7 +52,7 @@ def score_file(
         chunk=chunk,
         normalize=normalize,
         seed=seed,
-        apart=of_workers(workers).map if workers > 1 else None,
+        apart=shared(workers),
         progress=progress,
     )
     scores.save(out)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import InputError, PlanError
+from edgeprune.errors import InputError
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import BUDGETS, cuts, planned, profiled
@@ -75,11 +75,7 @@ def _from_scores(
         from edgeprune.surgery import trace
 
         graph = trace(model.found().opened(), inexact=inexact)
-        if graph.model != found.model:
-            raise PlanError(
-                f"{scores}: scores of another model (architecture {found.model[:12]}) than "
-                f"{model.model} ({graph.model[:12]}); give that one, or score {model.model}"
-            )
+        model.scored(graph.model, found, scores)
     elif cuts(asked):
         name = next(n for n in ("channels", *BUDGETS) if asked.get(n) is not None)
         flag = name.replace("_", "-")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import InputError, PlanError
+from edgeprune.errors import InputError
 from edgeprune.files import check_file, check_folder, write_bytes
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import planned, profiled
@@ -43,6 +43,7 @@ def search_file(
     asked: Facts = {"channels": 1 if of == "channels" else None}
     asked |= {} if multiple is None else {"multiple": multiple}
     multiple = (asked | profiled(targets, None, asked)).get("multiple")
+    from edgeprune.models import architecture_digest
     from edgeprune.pipeline.goals import Goal
     from edgeprune.pipeline.searching import Searching, Terms
     from edgeprune.planning import Constraints, shortfall
@@ -63,12 +64,7 @@ def search_file(
         inexact=inexact,
     )
     model = source.found().opened()
-    digest = trace(model).model
-    if digest != found.model:
-        raise PlanError(
-            f"{scores}: scores of another model (architecture {found.model[:12]}) than "
-            f"{source.model} ({digest[:12]}); give that one, or score {source.model}"
-        )
+    source.scored(architecture_digest(model), found, scores)
     search = Searching(
         model,
         source.fed("calibrate", model),
@@ -111,7 +107,7 @@ def scan_file(
     check_folder(out)
     source.found()
     from edgeprune import reporting
-    from edgeprune.executors import of_workers
+    from edgeprune.executors import shared
     from edgeprune.pipeline.scanning import RATIOS, Scanning, Sweep
 
     sweep = Sweep(of, tuple(ratios or RATIOS), pattern, tuple(exclude), examples)  # type: ignore[arg-type]
@@ -125,7 +121,7 @@ def scan_file(
         microbatch,
         source.seed,
         folder=out,
-        apart=of_workers(workers).map if workers > 1 else None,
+        apart=shared(workers),
         progress=progress,
     )
     scan = scanning.run()

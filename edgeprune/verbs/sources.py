@@ -149,6 +149,18 @@ class Source:
                 f"{self.model} ({digest[:12]}); give that one, or make a plan for {self.model}"
             )
 
+    def scored(self, digest: str, scores: Any, file: Path) -> None:
+        """Refuse scores of another model than the architecture ``digest``, naming both files.
+
+        Raises:
+            PlanError: they are of another.
+        """
+        if scores.model != digest:
+            raise PlanError(
+                f"{file}: scores of another model (architecture {scores.model[:12]}) than "
+                f"{self.model} ({digest[:12]}); give that one, or score {self.model}"
+            )
+
     def task(self, model: Any) -> Any:
         """Loss and metric, resolved.
 
