@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure nightly whole lint format release lock \
+.PHONY: help setup demo test test-pure test-micro nightly whole lint format release lock \
 	test-lowest bench bench-fashion bench-mltk bench-surgery bench-scoring bench-sensitivity coverage wheel clean
 
 help: ## this list
@@ -34,6 +34,10 @@ test: setup ## lint, then every test but the slow rings
 
 test-pure: setup ## the tests that load no framework
 	$(BIN)/python -m pytest -m pure $(ARGS)
+
+test-micro: setup ## the tests that need the extra for microcontrollers, which this installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[micro]"
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest tests/export/test_micro.py $(ARGS)
 
 nightly: setup ## the slow ring
 	$(BIN)/python -m pytest -m nightly $(ARGS)

@@ -30,7 +30,8 @@ class Artifact:
     Attributes:
         path: where it lies.
         format: ``"tflite"`` or ``"onnx"``.
-        variant: ``"fp32"``, ``"fp32-sparse"``, ``"onnx-fp32"``; ``"unknown"`` for files of others.
+        variant: ``"fp32"``, ``"fp32-sparse"``, ``"onnx-fp32"``; ``"int8"`` and ``"unknown"`` for
+            files of others.
         sha256: hex digest of its bytes.
         size_bytes: its length.
         gzip_bytes: its length after gzip -9 (what a download costs).

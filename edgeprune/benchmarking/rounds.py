@@ -33,6 +33,11 @@ def unreachable(target: Target) -> str | None:
     """Why nothing can be timed on the target; ``None`` where it is this machine."""
     if target.arch == "any":
         return None
+    if target.micro:
+        return (
+            f"target {target.name!r} is a microcontroller, where nothing is timed from here; "
+            f"'edgeprune bench FILE --target {target.name}' says whether a file fits"
+        )
     return (
         f"target {target.name!r} ({target.arch}) is not this machine, and this version has no "
         "connection to boards"

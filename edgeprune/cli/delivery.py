@@ -107,18 +107,23 @@ def bench(
         int | None, option(takes=whole(1), help="Of the runtime; else the profile's.")
     ] = None,
     json: Json = False,
-) -> None:
-    """Time files on a target, A B A B.
+) -> int:
+    """Time files on a target, A B A B; of a microcontroller, say whether they fit.
+
+    A file that is too big for a microcontroller ends with exit code 3.
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
     from edgeprune import verbs
-    from edgeprune.cli.tables import bench_table
+    from edgeprune.cli.tables import bench_table, fit_parts
 
     facts = verbs.bench_paths(
         artifacts, target=target, runs=runs, threads=threads, progress=session.progress
     )
-    session.result(facts, [bench_table(facts["measurements"])], json=json)
+    fits = facts.get("footprints", ())
+    parts = fit_parts(fits) if fits else [bench_table(facts["measurements"])]
+    session.result(facts, parts, json=json)
+    return 3 if any(each["verdict"] == "too big" for each in fits) else 0
 
 
 def inspect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .t
 def add(app: typer.Typer) -> None:
     """Put these verbs on ``app``."""
     group = typer.Typer(
-        help="Device profiles: list, show, check; alone it lists them.\n\n"
+        help="Device profiles: list, show, check, new; alone it lists them.\n\n"
         "Example:  edgeprune targets"
     )
 
@@ -26,39 +27,43 @@ def add(app: typer.Typer) -> None:
         session = taken(ctx, flags)
         inner = ctx.invoked_subcommand
         if inner is None:
-            list_(session, json)
-        elif json:
+            raise typer.Exit(list_(session, json))
+        if json:
             raise typer.BadParameter(f"write it behind '{inner}'", ctx, param_hint="--json")
 
     verb(group, "list")(list_)
     verb(group, "show")(show)
     verb(group, "check")(check)
+    verb(group, "new")(new)
     app.add_typer(group, name="targets")
     verb(app, "doctor")(doctor)
 
 
-def list_(session: Session, json: Json = False) -> None:
-    """List the device profiles.
+def list_(session: Session, json: Json = False) -> int:
+    """List the device profiles; one with faults is said on stderr and ends with exit code 2.
 
     Example:  edgeprune targets list
     """
+    from edgeprune import verbs
     from edgeprune.cli.tables import targets_table
-    from edgeprune.targets import Target
 
-    found = [_facts(target) for target in Target.all()]
+    found, faults = verbs.list_profiles()
     session.result(found, [targets_table(found)], json=json)
+    for fault in faults:
+        session.fault(fault)
+    return 2 if faults else 0
 
 
 def show(session: Session, name: Name, json: Json = False) -> None:
-    """Show one device profile.
+    """Show one device profile, with what it inherits.
 
     Example:  edgeprune targets show raspberry-pi-4
     """
-    from edgeprune.cli.tables import facts_tables
-    from edgeprune.targets import Target
+    from edgeprune import verbs
+    from edgeprune.cli.tables import profile_parts
 
-    facts = _facts(Target.load(name))
-    session.result(facts, facts_tables(name, facts), json=json)
+    facts = verbs.show_profile(name)
+    session.result(facts, profile_parts(name, facts), json=json)
 
 
 def check(session: Session, name: Name, json: Json = False) -> None:
@@ -66,12 +71,42 @@ def check(session: Session, name: Name, json: Json = False) -> None:
 
     Example:  edgeprune targets check targets/my-board.toml
     """
-    from edgeprune.targets import Target
+    from edgeprune import verbs
 
-    target = Target.load(name)
-    reason = _reason(target)
-    facts = {"name": target.name, "valid": True, "timed": not reason, "why": reason}
-    line = f"{name}: valid; " + (f"not measured: {reason}" if reason else "timed here")
+    facts = verbs.check_profile(name)
+    timed = "timed here" if facts["timed"] else f"not measured: {facts['why']}"
+    session.result(facts, f"{name}: valid; {timed}", json=json)
+
+
+def new(
+    session: Session,
+    parent: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="The profile to start from.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Of the new one; without, it is printed."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Instead of targets/NAME.toml."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace one that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a device profile that extends another, whose keys stand in it as comments.
+
+    Example:  edgeprune targets new my-board --from raspberry-pi-4
+    """
+    from edgeprune import verbs
+
+    facts = verbs.new_profile(name, parent, out, force=force)
+    line = facts["text"].rstrip("\n")
+    if facts["file"] is not None:
+        line = (
+            f"{facts['file']}: as {facts['from']}; change what differs, then: "
+            f"edgeprune targets check {facts['file']}"
+        )
     session.result(facts, line, json=json)
 
 
@@ -91,14 +126,3 @@ def doctor(session: Session, json: Json = False) -> int:
     verdict = "Something is missing." if missing else "All is there."
     session.result(facts, [doctor_table(checks), *remedies, verdict], json=json)
     return 1 if missing else 0
-
-
-def _facts(target: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = target.model_dump(mode="json", by_alias=True)
-    return {"name": target.name, **facts}
-
-
-def _reason(target: Any) -> str:
-    from edgeprune.benchmarking import unreachable
-
-    return unreachable(target) or ""

@@ -198,6 +198,68 @@ def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Fitting:
     return Fitting(tables.Table("Measured", columns, tuple(rows), marks, words=2))
 
 
+def profile_parts(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
+    """A device profile: what it says, without the keys that it leaves open."""
+    said = _bare(facts)
+    for cluster in said.get("clusters", ()):
+        for key in ("implementer", "part"):
+            if key in cluster:
+                cluster[key] = f"{cluster[key]:#x}"
+    nested = [key for key, item in said.items() if isinstance(item, Mapping)]
+    flat = {key: item for key, item in said.items() if key not in nested}
+    for key in nested:
+        flat |= {f"{key}.{inner}": item for inner, item in said[key].items()}
+    yield from facts_tables(title, flat)
+
+
+def _bare(value: Any) -> Any:
+    """A value without what is unsaid: nulls, and what is empty then."""
+    if isinstance(value, Mapping):
+        bare = {key: _bare(item) for key, item in value.items()}
+        return {key: item for key, item in bare.items() if item not in (None, "", [], {})}
+    return [_bare(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_VERDICTS = {"fits": "kept", "tight": "allowed", "too big": "broken"}
+
+
+def fit_parts(footprints: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
+    """Files on a microcontroller: what they take, what is left, and a compiler's estimates."""
+    from edgeprune.reporting import numbers, tables
+
+    rows = []
+    for each in footprints:
+        cells = [each["file"], each["verdict"]]
+        for memory in ("flash", "ram"):
+            use = each[memory]
+            about = "about " if use["source"] == "estimated" else ""
+            cells += [about + numbers.size(use["used_bytes"]), numbers.size(use["limit_bytes"])]
+            cells.append(f"{use['margin']:.1%}")
+        rows.append(tuple(cells))
+    columns = ("file", "verdict", "flash", "of", "free", "RAM", "of", "free")
+    marks = tuple(_VERDICTS[each["verdict"]] for each in footprints)
+    title = f"On {footprints[0]['target']}"
+    yield Fitting(tables.Table(title, columns, tuple(rows), marks, words=1))
+    for each in footprints:
+        yield hanging(_how_known(each))
+
+
+def _how_known(facts: Mapping[str, Any]) -> str:
+    estimate = facts["estimate"]
+    if estimate is None:
+        parts = facts["arena"]
+        return (
+            f"{facts['file']}: RAM is the arena that {facts['runtime']} {facts['runtime_version']} "
+            f"took here: {parts['head_bytes']:,} bytes come and go, {parts['tail_bytes']:,} stay"
+        )
+    return (
+        f"{facts['file']}: estimated by {estimate['by']}, measured nowhere: "
+        f"{estimate['inference_ms']:.3g} ms an inference, {estimate['cycles']:,} cycles; "
+        f"{estimate['npu_operators']} operators on the accelerator, "
+        f"{estimate['cpu_operators']} on the CPU"
+    )
+
+
 def targets_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Device profiles."""
     grid = headed("Targets")

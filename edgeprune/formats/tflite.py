@@ -62,14 +62,32 @@ def read_tflite(data: bytes, name: str) -> Contents:
                 density[key], stored[key] = _weight(tensor, kind, values, counted)
                 types.add(kind)
         inputs, outputs = _ports(file)
+        variant = _variant(file, data, types, bool(set(stored.values()) - {"dense"}))
     except Damage as damage:
         raise ArtifactError(
             f"{name}: not a sound .tflite file ({damage}); export or copy it again"
         ) from None
-    variant = "fp32-sparse" if set(stored.values()) - {"dense"} else "fp32"
-    return Contents(
-        variant if types <= {"float32"} else "unknown", inputs, outputs, density, stored
-    )
+    return Contents(variant, inputs, outputs, density, stored)
+
+
+def _variant(file: _File, data: bytes, types: set[str], sparse: bool) -> str:
+    """What the file is called among variants; ``"unknown"`` for files of others."""
+    if types <= {"float32"}:
+        return "fp32-sparse" if sparse else "fp32"
+    if types == {"int8"} and not sparse and not _computes_floats(file, data):
+        return "int8"
+    return "unknown"
+
+
+def _computes_floats(file: _File, data: bytes) -> bool:
+    """Whether floats are made anywhere but at the ends, where a converter may leave them."""
+    for graph, tensors in zip(file.subgraphs, file.tensors, strict=True):
+        ends = {int(index) for field in (1, 2) for index in graph.numbers(field, np.int32)}
+        for index, tensor in enumerate(tensors):
+            floats = _type(tensor).startswith(("float", "bfloat"))
+            if floats and index not in ends and _constant(file, tensor, data) is None:
+                return True
+    return False
 
 
 def _opened(data: bytes) -> _File:

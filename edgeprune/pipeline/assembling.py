@@ -149,9 +149,9 @@ class Assembly:
 
     def _verdicts(self, targets: Iterable[Target], rows: list[Row]) -> Iterable[Verdict]:
         for target in targets:
-            gates = self.work.recipe.gates_for(target.name)
+            gates = self.work.recipe.gates_for(target.name, target.gates)
             if not self.files(target):
-                yield from unjudged(gates, target.name, no_file(self.formats))
+                yield from unjudged(gates, target.name, no_file(target, self.formats))
             for row in rows:
                 if row.target == target.name and row.role == "after":
                     yield from judge(gates, row, self.sparsity)

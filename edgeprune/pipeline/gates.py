@@ -62,9 +62,10 @@ def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[st
         target: one of its targets.
         unreachable: why nothing can be timed there; ``None`` where it can.
     """
-    gates, formats, asked = recipe.gates_for(target.name), recipe.export.formats, recipe.prune
+    gates = recipe.gates_for(target.name, target.gates)
+    formats, asked = recipe.export.formats, recipe.prune
     if not any(map(target.takes, formats)):
-        return [f"{target.name}: {no_file(formats)}; nothing will be released for it"]
+        return [f"{target.name}: {no_file(target, formats)}; nothing will be released for it"]
     lines = []
     if gates.max_latency_ms is not None and unreachable is not None:
         outcome = {
@@ -83,8 +84,13 @@ def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[st
     return lines
 
 
-def no_file(formats: Iterable[str]) -> str:
+def no_file(target: Target, formats: Iterable[str]) -> str:
     """Why a target that takes none of ``formats`` gets nothing."""
+    if target.micro:
+        return (
+            f"none of {', '.join(formats)} runs on a microcontroller, which takes full int8 alone, "
+            "and this edgeprune has no export of it yet"
+        )
     return f"none of {', '.join(formats)} runs there"
 
 

@@ -294,7 +294,7 @@ class _Road:
                 held[target.name] = "broken: " + ", ".join(dict.fromkeys(broken))
                 release(assembly, result, target, self._own("held") / target.name)
             elif not assembly.files(target):
-                held[target.name] = no_file(assembly.formats)
+                held[target.name] = no_file(target, assembly.formats)
             else:
                 release(assembly, result, target, self.released(target))
                 released[target.name] = str(self.released(target))

@@ -111,7 +111,7 @@ class Table:
         evaluation = {**self._data("evaluate"), "task": self.inputs.task_identity()}
         self._add("evaluate", evaluation, libraries, after=exports, files=roles)
         for target in self.targets:
-            facts = {"target": _decisive(target), "host": _host()}
+            facts = {"target": target.measuring_facts(), "host": _host()}
             self._add(
                 f"bench-{target.name}",
                 facts,
@@ -248,12 +248,6 @@ class Table:
                 else {}
             ),
         }
-
-
-def _decisive(target: Target) -> dict[str, Any]:
-    """What of a profile can change a measurement: neither its prose nor how it has channels cut."""
-    idle = ("description", "note", "channel_multiple", "latency")
-    return {key: item for key, item in target.facts().items() if key not in idle}
 
 
 def _host() -> dict[str, str]:

@@ -265,7 +265,7 @@ class Work:
         variant, tried = step.facts["variant"], self.read(step.name, "metric.json")
         formats = [v for v in self.recipe.export.formats if v.removesuffix("-sparse") == variant]
         for target in self.targets.values():
-            limit = self.recipe.gates_for(target.name).max_metric_drop
+            limit = self.recipe.gates_for(target.name, target.gates).max_metric_drop
             if limit is None or not any(map(target.takes, formats)):
                 continue
             if beyond(tried["drop"], max(limit, 0.0), abs(tried["metric"]) + abs(tried["drop"])):
@@ -309,7 +309,8 @@ class Work:
         paths = [self.artifact_path(role, variant) for role, variant in files]
         facts: dict[str, Any] = {"files": {}, "note": ""}
         if not files:
-            facts["note"] = no_file(v for role, v in step.facts["files"] if role == "after")
+            after = [variant for role, variant in step.facts["files"] if role == "after"]
+            facts["note"] = no_file(target, after)
             write_json(folder / "bench.json", facts)
             return
         try:

@@ -1,5 +1,6 @@
 """The recipe of a run, ``edgeprune.toml``: strict, every fault a line. Pure data."""
 
+from edgeprune.gates import Gates
 from edgeprune.recipes.pruning import BUDGETS, BY_BUDGET, Pattern, Prune, Score
 from edgeprune.recipes.recipe import ROLES, Recipe, matches
 from edgeprune.recipes.sections import (
@@ -8,7 +9,6 @@ from edgeprune.recipes.sections import (
     Export,
     Finetune,
     Format,
-    Gates,
     ModelSource,
     TargetSection,
     TaskSection,

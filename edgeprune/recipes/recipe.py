@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from edgeprune.documents import Strict, read_toml, schema_of, validate
 from edgeprune.errors import RecipeError
 from edgeprune.files import SCHEMA
+from edgeprune.gates import Gates
 from edgeprune.recipes import overrides
 from edgeprune.recipes.distilling import Distill
 from edgeprune.recipes.pruning import Prune
@@ -20,7 +21,6 @@ from edgeprune.recipes.sections import (
     Data,
     Export,
     Finetune,
-    Gates,
     Model,
     Steps,
     Targets,
@@ -161,16 +161,15 @@ class Recipe(Strict):
         """A path of the recipe, absolute."""
         return self._base / Path(path).expanduser()
 
-    def gates_for(self, target: str) -> Gates:
-        """The promises for one target: its own over the recipe's.
+    def gates_for(self, target: str, profile: Gates | None = None) -> Gates:
+        """The promises for one target: its own over the recipe's over those of its ``profile``.
 
         Raises:
             KeyError: the recipe has no such target.
         """
         for section in self.targets:
             if section.name == target:
-                own = {key: getattr(section.gates, key) for key in section.gates.model_fields_set}
-                return self.gates.model_copy(update=own)
+                return section.gates.over(self.gates.over(profile or Gates()))
         raise KeyError(target)
 
     def digest_facts(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from edgeprune.documents import Names, OneOrMore, Strict
+from edgeprune.gates import Gates
 from edgeprune.recipes.values import Count, Share, each_once
 from edgeprune.recoveries import Recovery
 
@@ -179,25 +180,6 @@ class Export(Strict):
         description="In order; the first TFLite becomes model.tflite, the first ONNX model.onnx.",
     )
     batch: Count = Field(default=1, description="Batch size of the exported files.")
-
-
-class Gates(Strict):
-    """Promises; a broken one ends with exit code 3 and holds the target back."""
-
-    max_metric_drop: float | None = Field(
-        default=None,
-        description="Most the metric may lose, in its own unit (accuracy 0.003: 0.3 points).",
-    )
-    max_bytes: Count | None = Field(default=None, description="Largest file.")
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Slowest median on the target, in milliseconds."
-    )
-    min_sparsity: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="Least share of the original's kernel weights that is gone."
-    )
-    unmeasured: Literal["break", "allow"] = Field(
-        default="break", description="What a gate that could not be evaluated counts as."
-    )
 
 
 class TargetSection(Strict):

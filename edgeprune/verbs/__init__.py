@@ -14,6 +14,7 @@ from edgeprune.verbs.method import (
     zero_file,
 )
 from edgeprune.verbs.planning import plan_file
+from edgeprune.verbs.profiles import check_profile, list_profiles, new_profile, show_profile
 from edgeprune.verbs.recovering import recover_file
 from edgeprune.verbs.searching import scan_file, search_file
 from edgeprune.verbs.sources import Source
@@ -22,11 +23,14 @@ __all__ = [
     "Anew",
     "Source",
     "bench_paths",
+    "check_profile",
     "export_file",
     "front_files",
     "init_file",
     "inspect_path",
+    "list_profiles",
     "makefile_path",
+    "new_profile",
     "plan_file",
     "prune_file",
     "recover_file",
@@ -35,6 +39,7 @@ __all__ = [
     "schema_of",
     "score_file",
     "search_file",
+    "show_profile",
     "strip_file",
     "verify_file",
     "zero_file",

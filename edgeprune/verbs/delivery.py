@@ -64,13 +64,19 @@ def bench_paths(
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> Facts:
-    """Time files, interleaved, on a target."""
-    from edgeprune.benchmarking import bench_files
+    """Time files, interleaved, on a target; of a microcontroller, say whether they fit."""
+    from edgeprune.benchmarking import bench_files, fit_files
     from edgeprune.targets import Target
 
-    found = bench_files(
-        artifacts, Target.load(target), runs=runs, threads=threads, progress=progress
-    )
+    profile = Target.load(target)
+    if profile.micro:
+        fits = fit_files(artifacts, profile, progress=progress)
+        return {
+            "target": target,
+            "measurements": [],
+            "footprints": [each.facts() for each in fits],
+        }
+    found = bench_files(artifacts, profile, runs=runs, threads=threads, progress=progress)
     return {"target": target, "measurements": [each.facts() for each in found]}
 
 

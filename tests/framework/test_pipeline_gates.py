@@ -176,6 +176,30 @@ def test_a_target_that_takes_none_of_the_formats_holds_back_itself_alone(project
     assert again.exit_code == 3 and not again.broken and not again.released
 
 
+def test_a_recipe_for_a_microcontroller_is_told_that_int8_is_to_come(project: Path) -> None:
+    recipe = project / "edgeprune.toml"
+    text = recipe.read_text()
+    assert '[[targets]]\nname = "host"' in text
+    recipe.write_text(text.replace('[[targets]]\nname = "host"', '[[targets]]\nname = "cortex-m7"'))
+    told = Told()
+    result = run(recipe, sets=SMALL, progress=told)
+    assert result.exit_code == 3 and not result.released
+    assert result.held == {
+        "cortex-m7": "none of fp32-sparse, onnx-fp32 runs on a microcontroller, which takes full "
+        "int8 alone, and this edgeprune has no export of it yet"
+    }
+    assert any(result.held["cortex-m7"] in line for line in told.before("check"))
+
+
+def test_gates_of_a_profile_hold_where_the_recipe_makes_none(project: Path) -> None:
+    (project / "targets").mkdir()
+    (project / "targets" / "host.toml").write_text('extends = "host"\n[gates]\nmax_bytes = 10\n')
+    result = run(project / "edgeprune.toml", sets=SMALL)
+    assert {(v.gate, v.limit) for v in result.broken} == {("max_bytes", 10)}
+    again = run(project / "edgeprune.toml", sets=[*SMALL, "gates.max_bytes=10_000_000"])
+    assert not again.broken
+
+
 def test_what_cannot_be_kept_is_said_before_the_training(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,9 @@ def test_help_loads_nothing_heavy_and_is_quick() -> None:
         assert re.search(rf"^\W+{verb} ", done.stdout, re.M), verb
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "targets list", "targets show", "targets check"])
+@pytest.mark.parametrize(
+    "verb", [*VERBS, "targets list", "targets show", "targets check", "targets new"]
+)
 def test_every_help_has_an_example_and_the_flags_of_everywhere(
     verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +138,7 @@ def test_the_verbs_and_their_options_are_the_contract() -> None:
         (["export", "m.keras", "--format", "fp31", "-o", "f"], "fp31"),
         (["clean", "--quiett"], "--quiett"),
         (["targets", "lst"], "list"),
+        (["targets", "new", "board"], "--from"),
     ],
 )
 def test_a_usage_error_is_one_line_and_exit_2(
@@ -298,11 +301,81 @@ def test_targets(
     assert json.loads(capfd.readouterr().out)["timed"] is False
     assert main(["targets", "show", "raspbery-pi-4"]) == 2
     assert "raspberry-pi-4" in capfd.readouterr().err
+    assert main(["targets", "check", "cortex-m7"]) == 0
+    assert "says whether a file fits" in capfd.readouterr().out
     (tmp_path / "board.toml").write_text('descripton = "x"\narch = "pdp11"\n')
     assert main(["targets", "check", "board.toml"]) == 2
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "descripton" in lines[0] and "description" in lines[0]
+
+
+def test_a_profile_with_faults_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "mine.toml").write_text('extends = "host"\n')
+    (tmp_path / "targets" / "round.toml").write_text('extends = "about"\n')
+    (tmp_path / "targets" / "about.toml").write_text('extends = "round"\n')
+    (tmp_path / "targets" / "newer.toml").write_text("schema = 9\n")
+    for asked in (["targets", "list", "--json"], ["targets", "--json"]):
+        assert main(asked) == 2
+        captured = capfd.readouterr()
+        names = [each["name"] for each in json.loads(captured.out)]
+        assert names[0] == "host" and "mine" in names and "round" not in names
+        assert captured.err.count("\n") == 3 and captured.err.count("edgeprune: ") == 3
+        assert "(about → round → about)" in captured.err and "schema 9" in captured.err
+    assert main(["targets", "show", "round"]) == 2
+    assert "circle" in capfd.readouterr().err
+
+
+def test_a_profile_is_shown_with_what_it_inherits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('extends = "raspberry-pi-4"\nmemory = 512\n')
+    assert main(["targets", "show", "mine.toml", "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert (facts["name"], facts["memory"], facts["cpu"]) == ("mine", 512, "cortex-a72")
+    assert [Path(file).name for file in facts["files"]] == ["mine.toml", "raspberry-pi-4.toml"]
+    assert main(["targets", "show", "mine.toml"]) == 0
+    text = capfd.readouterr().out
+    assert "0xd08" in text and "cortex-a72" in text and "None" not in text
+
+
+def test_a_new_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["targets", "new", "gateway", "--from", "raspberry-pi-4"]) == 0
+    assert "edgeprune targets check targets/gateway.toml" in capfd.readouterr().out
+    written = (tmp_path / "targets" / "gateway.toml").read_text()
+    assert main(["targets", "check", "gateway"]) == 0, "it is found where it was written"
+    capfd.readouterr()
+    assert main(["targets", "new", "gateway", "--from", "host"]) == 1
+    assert "is there already" in capfd.readouterr().err
+    assert (tmp_path / "targets" / "gateway.toml").read_text() == written
+    assert main(["targets", "new", "gateway", "--from", "host", "--force", "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["text"] == (tmp_path / "targets" / "gateway.toml").read_text() != written
+    assert (facts["name"], facts["from"]) == ("gateway", "host")
+    # Without a name it is printed, to be piped; what is printed is a profile.
+    assert main(["targets", "new", "--from", "rk3588"]) == 0
+    (tmp_path / "piped.toml").write_text(capfd.readouterr().out)
+    assert main(["targets", "check", "piped.toml"]) == 0
+    capfd.readouterr()
+    for wrong, word in (
+        (["my board", "--from", "host"], "letters, digits"),
+        (["a/b", "--from", "host"], "its file's name"),
+        (["--from", "hots"], "did you mean 'host'?"),
+        (["board", "--from", "host", "-o", "other.toml"], "its file's name"),
+        (["--from", "host", "-o", "board.txt"], "NAME.toml"),
+    ):
+        assert main(["targets", "new", *wrong]) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert word in line, line
+    assert sorted(path.name for path in tmp_path.rglob("*.toml")) == ["gateway.toml", "piped.toml"]
 
 
 def test_report_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

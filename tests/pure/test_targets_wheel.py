@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ASK = (
     "import edgeprune.targets as t; from pathlib import Path; "
-    "here = Path(t.__file__).parent; "
+    "here = Path(t.__file__).parent.parent; "
     "assert t.Target.load('raspberry-pi-4').path.parent == here / 'profiles'; "
     "print(here, *t.Target.names())"
 )
