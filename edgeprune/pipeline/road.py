@@ -246,7 +246,8 @@ class _Road:
             for folder in folders(pattern, recipe.base)
             if not any(folder.is_relative_to(place) for place in ours)
         }
-        return [*self.inputs.files(), *sorted(found), *(target.path for target in self.profiles)]
+        profiles = {path: None for target in self.profiles for path in target.chain}
+        return [*self.inputs.files(), *sorted(found), *profiles]
 
     def _steps(self) -> list[Step]:
         return Table(self.recipe, self.inputs, self.workspace, self.targets).steps()

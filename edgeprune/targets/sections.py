@@ -178,4 +178,3 @@ class EthosU(Strict):
         description="The section System_Config of vela's configuration, key by key."
     )
     source: Source = Field(description="Where these figures come from.")
-

@@ -341,7 +341,8 @@ def test_the_targets_multiple_decides_where_the_recipe_leaves_it_open(project: P
         + '\n[[targets]]\nname = "board"\n'
     )
     (project / "targets").mkdir()
-    profile = project / "targets" / "board.toml"
+    profile = project / "targets" / "kind.toml"
+    (project / "targets" / "board.toml").write_text('extends = "kind"\n')
     said: list[str] = []
 
     class Said(type(SILENT)):
@@ -358,7 +359,9 @@ def test_the_targets_multiple_decides_where_the_recipe_leaves_it_open(project: P
     sets = (*SHORT, "gates.unmeasured='allow'")
     run(recipe, targets=["host"], sets=sets, depfile=depfile, progress=Said())
     assert [line for line in said if "multiples of 16" in line and "host, board" in line]
-    assert str(profile) in depfile.read_text()
+    prerequisites = depfile.read_text()
+    assert str(profile) in prerequisites, "what a profile extends decides as well"
+    assert str(profile.with_name("board.toml")) in prerequisites
     plan = json.loads(next((project / ".edgeprune/stages/round-1").glob("*/plan.json")).read_text())
     assert plan["why"]["widths"] == {"first": {"kept": 16, "size": 32}}
     # The same common multiple, or the same said in the recipe: nothing is to be done.
