@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-micro nightly whole lint format release lock \
+.PHONY: help setup demo test test-pure test-micro test-device nightly whole lint format release lock \
 	test-lowest bench bench-fashion bench-mltk bench-surgery bench-scoring bench-sensitivity coverage wheel clean
 
 help: ## this list
@@ -38,6 +38,10 @@ test-pure: setup ## the tests that load no framework
 test-micro: setup ## the tests that need the extra for microcontrollers, which this installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[micro]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest tests/export/test_micro.py $(ARGS)
+
+test-device: setup ## the tests in the emulated ARM, which this sets up (80 MB of downloads)
+	$(BIN)/edgeprune targets emulate --setup
+	$(BIN)/python -m pytest -m "device and not nightly" tests/device $(ARGS)
 
 nightly: setup ## the slow ring
 	$(BIN)/python -m pytest -m nightly $(ARGS)

@@ -14,6 +14,7 @@ EdgepruneError                 exit 1
 ├── ExportError                exit 1   a model that cannot become this format
 ├── VerificationError          exit 1   a file that does not do what its model does
 ├── MeasurementError           exit 1   a measurement that could not be made
+├── EmulationError             exit 1   the emulated ARM cannot be set up, or does not run
 ├── WorkerError                exit 1   processes that share the work die
 └── Interrupted                exit 130 Ctrl-C
 
@@ -101,6 +102,10 @@ class VerificationError(EdgepruneError):
 
 class MeasurementError(EdgepruneError):
     """A measurement that could not be made."""
+
+
+class EmulationError(EdgepruneError):
+    """The emulated ARM cannot be set up on this machine, or does not run."""
 
 
 class WorkerError(EdgepruneError):

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .t
 def add(app: typer.Typer) -> None:
     """Put these verbs on ``app``."""
     group = typer.Typer(
-        help="Device profiles: list, show, check, new; alone it lists them.\n\n"
+        help="Device profiles: list, show, check, new, emulate; alone it lists them.\n\n"
         "Example:  edgeprune targets"
     )
 
@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
     verb(group, "show")(show)
     verb(group, "check")(check)
     verb(group, "new")(new)
+    verb(group, "emulate")(emulate)
     app.add_typer(group, name="targets")
     verb(app, "doctor")(doctor)
 
@@ -107,6 +108,28 @@ def new(
             f"{facts['file']}: as {facts['from']}; change what differs, then: "
             f"edgeprune targets check {facts['file']}"
         )
+    session.result(facts, line, json=json)
+
+
+def emulate(
+    session: Session,
+    setup: Annotated[
+        bool, typer.Option("--setup", help="Download and unpack it; says how much beforehand.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Say whether the emulated ARM is set up; with --setup, set it up, without root.
+
+    Example:  edgeprune targets emulate --setup
+    """
+    from edgeprune import verbs
+
+    facts = verbs.emulate(setup=setup, announce=session.say, progress=session.progress)
+    if not facts["set_up"]:
+        line = "not set up; run: edgeprune targets emulate --setup"
+    else:
+        versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+        line = f"set up in {facts['folder']}: {versions}"
     session.result(facts, line, json=json)
 
 

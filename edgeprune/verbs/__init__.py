@@ -5,6 +5,7 @@ No terminal here; the command line prints what these return. The facts are JSON 
 
 from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
 from edgeprune.verbs.descending import Anew
+from edgeprune.verbs.emulating import emulate
 from edgeprune.verbs.fronts import front_files
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
 from edgeprune.verbs.method import (
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "bench_paths",
     "check_profile",
+    "emulate",
     "export_file",
     "front_files",
     "init_file",

@@ -59,7 +59,8 @@ def test_help_loads_nothing_heavy_and_is_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", [*VERBS, "targets list", "targets show", "targets check", "targets new"]
+    "verb",
+    [*VERBS, "targets list", "targets show", "targets check", "targets new", "targets emulate"],
 )
 def test_every_help_has_an_example_and_the_flags_of_everywhere(
     verb: str, capfd: pytest.CaptureFixture[str]
