@@ -1,7 +1,8 @@
 """A file on a target: how long, how much memory."""
 
 from edgeprune.benchmarking.comparing import ratio
+from edgeprune.benchmarking.emulating import count_files
 from edgeprune.benchmarking.fitting import fit_files
 from edgeprune.benchmarking.rounds import ROUNDS, bench_files, unreachable
 
-__all__ = ["ROUNDS", "bench_files", "fit_files", "ratio", "unreachable"]
+__all__ = ["ROUNDS", "bench_files", "count_files", "fit_files", "ratio", "unreachable"]

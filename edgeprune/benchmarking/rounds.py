@@ -38,9 +38,10 @@ def unreachable(target: Target) -> str | None:
             f"target {target.name!r} is a microcontroller, where nothing is timed from here; "
             f"'edgeprune bench FILE --target {target.name}' says whether a file fits"
         )
+    emulated = " (--via qemu emulates it)" if target.arch == "aarch64" and target.clusters else ""
     return (
         f"target {target.name!r} ({target.arch}) is not this machine, and this version has no "
-        "connection to boards"
+        f"connection to boards{emulated}"
     )
 
 

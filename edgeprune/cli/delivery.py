@@ -20,6 +20,10 @@ class Variant(StrEnum):
     onnx = "onnx-fp32"
 
 
+class Via(StrEnum):
+    qemu = "qemu"
+
+
 ArtifactPath = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A .tflite or .onnx file.")]
 
 
@@ -106,20 +110,38 @@ def bench(
     threads: Annotated[
         int | None, option(takes=whole(1), help="Of the runtime; else the profile's.")
     ] = None,
+    via: Annotated[
+        Via | None,
+        typer.Option("--via", help="Emulated: outputs compared, instructions counted, no time."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Time files on a target, A B A B; of a microcontroller, say whether they fit.
 
-    A file that is too big for a microcontroller ends with exit code 3.
+    A file that is too big for a microcontroller ends with exit code 3. With --via qemu files run in
+    the ARM build of their engine, which is set up first where it is not there.
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
     from edgeprune import verbs
-    from edgeprune.cli.tables import bench_table, fit_parts
+    from edgeprune.cli.tables import bench_table, count_parts, fit_parts
 
     facts = verbs.bench_paths(
-        artifacts, target=target, runs=runs, threads=threads, progress=session.progress
+        artifacts,
+        target=target,
+        runs=runs,
+        threads=threads,
+        via=None if via is None else via.value,
+        announce=session.say,
+        progress=session.progress,
     )
+    if via is not None:
+        counts = facts.get("measurements", [facts])
+        session.result(facts, count_parts(counts), json=json)
+        wrong = [each["file"] for each in counts if not each["outputs_match"]]
+        for file in wrong:
+            session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
+        return 1 if wrong else 0
     fits = facts.get("footprints", ())
     parts = fit_parts(fits) if fits else [bench_table(facts["measurements"])]
     session.result(facts, parts, json=json)

@@ -244,6 +244,55 @@ def fit_parts(footprints: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
         yield hanging(_how_known(each))
 
 
+MOST_KERNELS = 12
+"""Functions shown of each file; ``--json`` has all."""
+
+
+def count_parts(counts: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
+    """Files in the emulated ARM: whether their outputs are right, and instructions by kernel."""
+    from edgeprune.reporting import numbers, tables
+
+    first, rows = counts[0]["instructions"], []
+    for each in counts:
+        count, apart = each["instructions"], each["difference"]
+        whole = isinstance(count, int)
+        against = isinstance(first, int) and whole
+        rows.append(
+            (
+                each["file"],
+                f"{each['runtime']} {each['runtime_version']}",
+                "yes" if each["outputs_match"] else "NO",
+                "no number" if apart is None else f"{apart:.1e}",
+                f"{count:,}" if whole else "not counted",
+                numbers.ratio(first, count) if against else "",
+            )
+        )
+    title = f"Emulated {counts[0]['target']} ({counts[0]['core']}, {counts[0]['emulator']})"
+    columns = ("file", "runtime", "right", "difference", "instructions", "fewer")
+    marks = tuple("" if each["outputs_match"] else "broken" for each in counts)
+    yield Fitting(tables.Table(title, columns, tuple(rows), marks, words=3))
+    for each in counts:
+        yield from _kernels(each)
+    yield hanging("Counted, on one emulated core: they compare files on it, and are no times.")
+
+
+def _kernels(facts: Mapping[str, Any]) -> Iterable[Any]:
+    kernels, whole = facts["kernels"], facts["instructions"]
+    if not isinstance(whole, int):
+        yield hanging(f"{facts['file']}: not counted: {whole['reason']}")
+        return
+    if "availability" in kernels:
+        yield hanging(f"{facts['file']}: not by kernel: {kernels['reason']}")
+        return
+    grid = headed(facts["file"])
+    grid.add_column("kernel", overflow="fold")
+    for column in ("instructions", "share"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for name, count in list(kernels.items())[:MOST_KERNELS]:
+        grid.add_row(Text(name), f"{count:,}", f"{count / whole:.1%}")
+    yield grid
+
+
 def _how_known(facts: Mapping[str, Any]) -> str:
     estimate = facts["estimate"]
     if estimate is None:

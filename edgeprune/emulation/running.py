@@ -59,6 +59,7 @@ def run_python(
     arguments: Sequence[str],
     *,
     doing: str,
+    options: Sequence[str] = (),
     timeout: float = 300.0,
     more: Mapping[str, str] | None = None,
 ) -> str:
@@ -67,6 +68,7 @@ def run_python(
     Args:
         land, prefix, cpu, arguments: as :func:`command`.
         doing: what it is for, for messages.
+        options: more of qemu's.
         timeout: seconds that it may take.
         more: environment on top.
 
@@ -75,7 +77,7 @@ def run_python(
     """
     try:
         done = subprocess.run(
-            command(land, prefix, cpu, arguments),
+            command(land, prefix, cpu, arguments, options),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import (
     ArtifactError,
@@ -13,6 +13,9 @@ from edgeprune.errors import (
 from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.sources import Facts, Source, placed, there
+
+if TYPE_CHECKING:
+    from edgeprune.targets import Target
 
 REPORTS = (".html", ".htm", ".md")
 
@@ -62,13 +65,22 @@ def bench_paths(
     target: str = "host",
     runs: int = 50,
     threads: int | None = None,
+    via: str | None = None,
+    announce: Callable[[str], None] = lambda line: None,
     progress: Progress = SILENT,
 ) -> Facts:
-    """Time files, interleaved, on a target; of a microcontroller, say whether they fit."""
+    """Time files, interleaved, on a target; of a microcontroller, say whether they fit.
+
+    Via ``"qemu"`` they run in the emulated ARM as the target's core: one file gives one
+    :class:`~edgeprune.counts.Count`, several give them under ``measurements``. Where that is not
+    set up it is, and ``announce`` is told what will be downloaded.
+    """
     from edgeprune.benchmarking import bench_files, fit_files
     from edgeprune.targets import Target
 
     profile = Target.load(target)
+    if via == "qemu":
+        return _emulated(artifacts, profile, threads, announce, progress)
     if profile.micro:
         fits = fit_files(artifacts, profile, progress=progress)
         return {
@@ -78,6 +90,37 @@ def bench_paths(
         }
     found = bench_files(artifacts, profile, runs=runs, threads=threads, progress=progress)
     return {"target": target, "measurements": [each.facts() for each in found]}
+
+
+def _emulated(
+    artifacts: Sequence[Path],
+    profile: Target,
+    threads: int | None,
+    announce: Callable[[str], None],
+    progress: Progress,
+) -> Facts:
+    from edgeprune.benchmarking import count_files
+    from edgeprune.emulation import Land, qemu_cpu
+    from edgeprune.errors import EmulationError
+    from edgeprune.verbs.emulating import emulate
+
+    qemu_cpu(profile)
+    if Land.found() is None:
+        try:
+            emulate(setup=True, announce=announce, progress=progress)
+        except EmulationError as error:
+            raise EmulationError(
+                f"the emulated ARM is not set up ({error}); run: edgeprune targets emulate --setup"
+            ) from error
+    found = [
+        each.facts()
+        for each in count_files(
+            artifacts, profile, Land.required(), threads=threads, progress=progress
+        )
+    ]
+    if len(found) == 1:
+        return found[0]
+    return {"target": profile.name, "via": "qemu", "emulated": True, "measurements": found}
 
 
 def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:

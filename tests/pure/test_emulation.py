@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeprune.cli import main
-from edgeprune.emulation import apt, boards, setting_up, wheels
+from edgeprune.emulation import apt, boards, counting, setting_up, wheels
 from edgeprune.emulation.lands import RECORD, Land, damaged, home
 from edgeprune.emulation.running import command, environment
+from edgeprune.emulation.symbols import Symbols
 from edgeprune.errors import EmulationError
 from edgeprune.files import sha256_file, write_json
 from edgeprune.targets import Target
@@ -293,3 +298,117 @@ def test_nothing_of_this_machines_python_reaches_the_other(
     assert line[:5] == [str(land.qemu), "-cpu", "cortex-a72", "-L", "/prefix"]
     assert line[5:7] == ["-U", "LD_LIBRARY_PATH"] and line[-2:] == ["-c", "pass"]
     assert f"PYTHONPATH={land.wheels}" in line
+
+
+# -- counting -------------------------------------------------------------------------------------
+
+
+def library(functions: dict[str, tuple[int, int]]) -> bytes:
+    """A small ELF file: one loaded part, and a symbol table of ``name: (address, size)``."""
+    offset, address = 0x100, 0x5100
+    names, table = b"\0", b"\0" * 24
+    for name, (value, size) in functions.items():
+        table += struct.pack("<IBBHQQ", len(names), 2, 0, 1, value, size)
+        names += name.encode() + b"\0"
+    loaded = struct.pack("<IIQQQQQQ", 1, 5, offset, address, address, 0x1000, 0x1000, 16)
+    begin = 64 + len(loaded)
+    heads = b""
+    for kind, place, body, link in ((2, begin, table, 1), (3, begin + len(table), names, 0)):
+        heads += struct.pack("<IIQQQQIIQQ", 0, kind, 0, 0, place, len(body), link, 0, 8, 24)
+    sections = begin + len(table) + len(names)
+    head = b"\x7fELF\x02\x01" + b"\0" * 10 + struct.pack("<HHIQ", 3, 183, 1, 0)
+    head += struct.pack("<QQIHHHHHH", 64, sections, 0, 64, 56, 1, 64, 2, 0)
+    return head + loaded + table + names + heads
+
+
+def test_an_address_belongs_to_a_function(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    path.write_bytes(library({"late": (0x5200, 16), "early": (0x5100, 32)}))
+    symbols = Symbols.read(path)
+    assert symbols.names == ("early", "late")
+    where = np.array([0x50FF, 0x5100, 0x511F, 0x5120, 0x5200, 0x520F, 0x5210], np.uint64)
+    assert symbols.owners(where) == [None, "early", "early", None, "late", "late", None]
+    assert symbols.addresses(np.array([0x100, 0x1FF], np.uint64)).tolist() == [0x5100, 0x51FF]
+    path.write_bytes(library({}))
+    assert Symbols.read(path).owners(where) == [None] * 7
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_library_is_an_error_of_ours_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole = bytearray(library({"one": (0x5100, 16), "two": (0x5200, 16)}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.so"
+    path.write_bytes(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    try:
+        Symbols.read(path).owners(np.array([0x5100], np.uint64))
+    except EmulationError as error:
+        assert "no sound ELF file" in str(error)
+
+
+def test_instructions_are_given_to_the_function_that_took_them(tmp_path: Path) -> None:
+    package = tmp_path / "wheels" / "engine"
+    package.mkdir(parents=True)
+    (package / "lib.so").write_bytes(library({"gemm": (0x5100, 32), "spmm": (0x5200, 16)}))
+    maps = (
+        f"5500000000-5500001000 r-xp 00000100 fe:00 1  {package}/lib.so\n"
+        f"5500001000-5500002000 rw-p 00001100 fe:00 1  {package}/lib.so\n"
+        "7000000-7001000 r-xp 00000000 fe:00 2          /lib/libc.so.6\n"
+        "9000000-9001000 r-xp 00000000 00:00 0\n"
+    )
+    blocks = np.array(
+        [
+            (0x5500000000, 10, 100),  # at offset 0x100: 0x5100, gemm
+            (0x5500000010, 5, 100),  # gemm too
+            (0x5500000100, 4, 50),  # 0x5200: spmm
+            (0x5500000800, 2, 10),  # in no function
+            (0x7000010, 1, 300),
+            (0x9000000, 1, 1),
+        ],
+        np.uint64,
+    )
+    kernels, why = counting._named(blocks, maps, package)
+    assert why == ""
+    assert kernels == {"gemm": 150, "(libc.so.6)": 30, "spmm": 20, "(lib.so)": 2, "(all others)": 0}
+    assert list(kernels) == ["gemm", "(libc.so.6)", "spmm", "(lib.so)", "(all others)"]
+    (package / "lib.so").write_bytes(library({}))
+    assert counting._named(blocks, maps, package) == ({}, "the engine's library carries no symbols")
+
+
+def test_where_it_cannot_count_it_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land = made(cache)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert counting._plugin(land) == (
+        None,
+        "no C compiler (cc, gcc or clang) to build the counting plugin with",
+    )
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/false")
+    plugin, why = counting._plugin(land)
+    assert plugin is None and "/bin/false does not build the counting plugin" in why
+    newer = Land(land.folder, land.python, land.qemu, land.archives, {"qemu": "10.0.2"})
+    assert counting._plugin(newer)[1].startswith("qemu 10.0.2 has another plugin interface")
+
+
+def test_via_qemu_where_nothing_is_set_up_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*arguments: object, **more: object) -> None:
+        raise EmulationError("apt cannot fetch its lists")
+
+    monkeypatch.setattr("edgeprune.emulation.set_up", fails)
+    (tmp_path / "m.tflite").write_bytes(b"")
+    asked = ["bench", str(tmp_path / "m.tflite"), "--via", "qemu", "-q", "--target"]
+    assert main([*asked, "raspberry-pi-4"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == (
+        "edgeprune: the emulated ARM is not set up (apt cannot fetch its lists); "
+        "run: edgeprune targets emulate --setup"
+    )
+    assert main([*asked, "cortex-m7"]) == 1
+    assert "only aarch64 is emulated" in capfd.readouterr().err
+    assert main([*asked, "host"]) == 1
+    assert "'host' is any; only aarch64 is emulated" in capfd.readouterr().err
+    assert main(["bench", "m.tflite", "--via", "ssh"]) == 2

@@ -1,0 +1,124 @@
+"""Files in the emulated ARM: whether they run there with the right numbers, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.artifacts import Port
+from edgeprune.counts import Count
+from edgeprune.emulation import Land, qemu_cpu
+from edgeprune.emulation.counting import DISTRIBUTIONS, emulate
+from edgeprune.errors import ArtifactError, InputError, MeasurementError
+from edgeprune.files import sha256_file
+from edgeprune.progress import SILENT, Progress
+from edgeprune.runtimes import Runner, engine_of
+from edgeprune.targets import Target
+
+TOLERANCE = 1e-4
+"""Of the largest output, between two machines; whole numbers may differ by one step."""
+_SEED = 20
+
+
+def count_files(
+    files: Sequence[Path],
+    target: Target,
+    land: Land,
+    *,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> list[Count]:
+    """Run files in the ARM build of their engine, as the target's core, and count instructions.
+
+    Args:
+        files: ``.tflite`` or ``.onnx``.
+        target: an aarch64 profile with its cores.
+        land: the emulated ARM.
+        threads: that the engine gets; the target's own where ``None``.
+
+    Returns:
+        One count per file, in their order.
+
+    Raises:
+        ArtifactError: no such file, or the host's engine refuses it.
+        EmulationError: the ARM build refuses it, dies of it, or takes too long.
+        MeasurementError: the target has no such engine.
+    """
+    if not files:
+        raise InputError("no file to run; name at least one")
+    threads = target.threads if threads is None else threads
+    core = qemu_cpu(target)
+    for path in files:
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such file")
+        if engine_of(path).name not in target.runtime:
+            title = engine_of(path).title
+            raise MeasurementError(f"target {target.name!r} has no {title} for {path.name}")
+    counts = []
+    with progress.task(f"emulate {target.name}", len(files)) as task:
+        for path in files:
+            counts.append(_counted(path, target, land, core, threads))
+            task.advance()
+    return counts
+
+
+def _counted(path: Path, target: Target, land: Land, core: str, threads: int) -> Count:
+    engine = engine_of(path).name
+    with Runner(path) as runner:
+        inputs = [_values(port) for port in runner.inputs]
+        wanted = runner.infer(inputs)
+    found = emulate(path, target, land, engine, inputs, threads)
+    match, difference = _compared(wanted, found.outputs)
+    return Count(
+        artifact=sha256_file(path),
+        file=path.name,
+        target=target.name,
+        runtime=engine,
+        runtime_version=land.versions[DISTRIBUTIONS[engine]],
+        threads=threads,
+        core=core,
+        emulator=f"qemu {land.versions['qemu']}",
+        outputs_match=match,
+        difference=difference,
+        instructions=found.instructions,
+        kernels=found.kernels,
+        uncounted=found.uncounted,
+        unnamed=found.unnamed,
+    )
+
+
+def _values(port: Port) -> npt.NDArray[Any]:
+    """Inputs that are the same everywhere: floats in [0, 1), small integers over their range, and
+    zeros for the wide ones, which may be indices."""
+    shape = tuple(1 if size < 0 else size for size in port.shape)
+    kind, random = np.dtype(port.dtype), np.random.default_rng(_SEED)
+    if kind.kind == "f":
+        return random.random(shape).astype(kind)
+    if kind.kind in "iu" and kind.itemsize <= 2:
+        about = np.iinfo(kind)
+        return random.integers(about.min, about.max, shape, kind, endpoint=True)
+    return np.zeros(shape, kind)
+
+
+def _compared(
+    wanted: Sequence[npt.NDArray[Any]], found: Sequence[npt.NDArray[Any]]
+) -> tuple[bool, float | None]:
+    """Whether outputs are the same, and how far they are apart, of the largest; ``None`` where one
+    is no number, or of another shape."""
+    if [each.shape for each in wanted] != [each.shape for each in found]:
+        return False, None
+    match, worst = True, 0.0
+    for one, other in zip(wanted, found, strict=True):
+        a, b = one.astype(np.float64), other.astype(np.float64)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return False, None
+        scale = float(np.abs(a).max(initial=0.0))
+        apart = float(np.abs(a - b).max(initial=0.0))
+        allowed = 1.0 if one.dtype.kind in "iub" else TOLERANCE * scale
+        match &= apart <= allowed
+        worst = max(worst, apart / scale if scale else apart)
+    return match, worst
