@@ -46,17 +46,21 @@ class Drop:
         return self.centre + NormalDist().inv_cdf(confidence) * 2**0.5 * self.error
 
 
-def paired(difference: Floats) -> Drop:
-    """From the drop at each example.
+def paired(difference: Floats, *, counted: bool = False) -> Drop:
+    """From the drop at each example: the mean and its standard error.
 
-    Where every difference is -1, 0 or 1 (an accuracy) half an example is added that gained and
-    half a one that lost, each twice as an example of no change, so that few or no losses are not
-    taken for certainty: Agresti and Min, "Simple improved confidence intervals for comparing
-    matched proportions" (Statistics in Medicine, 2005). Otherwise the mean and its standard error.
+    Args:
+        difference: ``(examples,)``, before - after of what is better the more there is of it.
+        counted: each example is right or wrong (an accuracy), so every difference is -1, 0 or 1.
+            The differences alone do not tell: a squared error that did not change is all zeros
+            too. Then half an example is added that gained and half a one that lost, each twice as
+            an example of no change, so that few or no losses are not taken for certainty: Agresti
+            and Min, "Simple improved confidence intervals for comparing matched proportions"
+            (Statistics in Medicine, 2005).
     """
     count = difference.size
     value = float(difference.mean())
-    if np.isin(difference, (-1, 0, 1)).all():
+    if counted:
         lost, won = (difference > 0).sum() + 0.5, (difference < 0).sum() + 0.5
         centre = (lost - won) / (count + 2)
         spread = (lost + won) / (count + 2) - centre**2

@@ -103,7 +103,7 @@ class Judge:
         rows = np.arange(self.examples) if index is None else index
         difference = self._difference(after, rows)
         if difference is not None:
-            return paired(difference)
+            return paired(difference, counted=self._counts(after))
         return resampled(lambda chosen: self._lost(after, rows, chosen), rows.size, self._seed)
 
     def lost(self, after: Marks, index: npt.NDArray[np.int64]) -> float:
@@ -118,6 +118,11 @@ class Judge:
             return None
         sign = 1 if self.task.higher_is_better else -1
         return sign * (self.before.each[rows] - after.each)
+
+    def _counts(self, after: Marks) -> bool:
+        """Whether the metric says of each example that it is right or wrong, and no more."""
+        both = (self.before.each, after.each)
+        return all(each is not None and bool(np.isin(each, (0, 1)).all()) for each in both)
 
     def _lost(self, after: Marks, rows: npt.NDArray[np.int64], chosen: Any) -> float:
         """Of a metric that is no mean: the drop on ``chosen`` of ``rows``."""

@@ -298,3 +298,26 @@ def test_a_metric_that_is_no_mean_is_compared_by_bootstrap() -> None:
     assert judge.lost(judge.marks(task.model_predict(small), index), index) == drop.value
     found = edgeprune.search(model, (x, y), max_drop=0.2, folds=2, grid=(0.3,))
     assert found.metric == "auc" and 0 < found.point.most <= 0.2
+
+
+def test_a_squared_error_that_does_not_change_is_no_accuracy() -> None:
+    """Half of the units are dead, so that their loss changes nothing at all: an interval made for
+    accuracies is as wide as 1.9 / examples whatever the metric's unit."""
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((8,)), L.Dense(32, "relu"), L.Dense(1)])
+    first, last = net.layers
+    for kernel, dead in ((first.kernel, np.s_[:, 16:]), (last.kernel, np.s_[16:])):
+        values = np.array(kernel)
+        values[dead] = 0
+        kernel.assign(values)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(400, 8)).astype("float32")
+    y = np.asarray(net(x)) + 1e-2 * random.normal(size=(400, 1)).astype("float32")
+    task = make_task("mse", "mse", model=net)
+    judge = Judge(task, as_dataset((x, y), net), net)
+    same = judge.drop(judge.before)
+    assert (same.value, same.error, same.centre) == (0, 0, 0)
+    found = edgeprune.search(
+        net, (x, y), max_drop=1e-3, method="magnitude", loss="mse", metric="mse", grid=[0.3, 0.45]
+    )
+    assert found.share == 0.45

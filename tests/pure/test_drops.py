@@ -9,7 +9,7 @@ from edgeprune.drops import paired, resampled
 
 
 def test_the_drop_is_the_mean_of_the_differences() -> None:
-    drop = paired(np.array([1.0] * 3 + [-1.0] + [0.0] * 96))
+    drop = paired(np.array([1.0] * 3 + [-1.0] + [0.0] * 96), counted=True)
     assert drop.value == pytest.approx(0.02) and drop.examples == 100
     # Agresti and Min: b + ½ lost, c + ½ won, n + 2.
     assert drop.centre == pytest.approx((3.5 - 1.5) / 102)
@@ -19,8 +19,8 @@ def test_the_drop_is_the_mean_of_the_differences() -> None:
 
 
 def test_no_change_on_few_examples_is_no_certainty() -> None:
-    assert paired(np.zeros(40)).most() > 0.02
-    assert paired(np.zeros(40_000)).most() < 1e-4
+    assert paired(np.zeros(40), counted=True).most() > 0.02
+    assert paired(np.zeros(40_000), counted=True).most() < 1e-4
 
 
 def test_numbers_that_are_no_accuracy_have_their_standard_error() -> None:
@@ -29,6 +29,9 @@ def test_numbers_that_are_no_accuracy_have_their_standard_error() -> None:
     assert drop.value == drop.centre == pytest.approx(values.mean())
     assert drop.error == pytest.approx(values.std(ddof=1) / 20)
     assert paired(np.array([0.5])).error == float("inf")
+    # No change of a squared error is no accuracy of which few examples would say little.
+    assert paired(np.zeros(40)).interval() == (0, 0)
+    assert paired(np.array([0.0] * 38 + [1.0, -1.0])).centre == 0
 
 
 @pytest.mark.parametrize("examples", [200, 2000])
@@ -38,7 +41,7 @@ def test_intervals_hold_the_truth_and_bounds_another_set(examples, lost, won) ->
     draw = lambda: random.choice([1.0, -1.0, 0.0], examples, p=[lost, won, 1 - lost - won])  # noqa: E731
     held = within = 0
     for _ in range(600):
-        drop = paired(draw())
+        drop = paired(draw(), counted=True)
         low, high = drop.interval(0.95)
         held += low <= lost - won <= high
         within += draw().mean() <= drop.most(0.95)
