@@ -6,19 +6,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
 from edgeprune.models import architecture_digest, kernels
+from edgeprune.models.cloning import clone
+from edgeprune.models.values import array_of
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
 from edgeprune.recovery import (
+    Matched,
     Reconstruction,
     batch_norms,
     check_same,
+    known_channels,
     match_channels,
     reconstruct_with_report,
+    slices_of,
 )
-from edgeprune.surgery import cut, nearly_zero, strip, trace, zero
+from edgeprune.surgery import (
+    cut_with_report,
+    nearly_zero,
+    strip,
+    strip_with_report,
+    trace,
+    zero,
+)
+from edgeprune.surgery.carrying import Places
+from edgeprune.surgery.folding import fold_batchnorm
 
 
 def reconstructed(
@@ -38,7 +54,7 @@ def reconstructed(
         dense: what it was made of.
         batches: re-iterable, ``(x, …)``.
         plan: what made ``pruned`` of ``dense``: its zeros are written again where they have grown
-            back, and the channels of a stripped model are known by it whatever its values are now.
+            back, and the channels of a stripped model are known by it whatever its values are.
         seed: of the positions that are drawn.
         progress: told every layer.
 
@@ -54,27 +70,68 @@ def reconstructed(
             f"the plan was made for the model {plan.model[:12]}, the dense one is "
             f"{architecture_digest(dense)[:12]}; give the plan that cut this dense model"
         )
-    if _shapes(pruned) == _shapes(dense):
-        like = pruned = pruned if plan is None else nearly_zero(pruned, plan)
-        graph = None
+    if plan is not None and architecture_digest(pruned) == plan.model:
+        pruned, matched = nearly_zero(pruned, plan), Matched()
+    elif plan is not None:
+        pruned, dense, matched = _by_plan(pruned, dense, plan)
+    elif _shapes(pruned) == _shapes(dense):
+        matched = Matched()
     else:
-        folded = bool(set(batch_norms(dense)) - set(batch_norms(pruned)))
-        like = pruned if plan is None else _carried_out(dense, plan, pruned, folded)
-        dense = strip(dense, fold_batchnorm=True) if folded else dense
-        graph = trace(dense, inexact=True)
-    matched = match_channels(like, dense, graph)
+        dense = strip(dense, fold_batchnorm=True) if _folded(pruned, dense) else dense
+        matched = match_channels(pruned, dense, trace(dense, inexact=True))
     return reconstruct_with_report(pruned, dense, batches, matched, seed=seed, progress=progress)
 
 
-def _carried_out(dense: Any, plan: Plan, pruned: Any, folded: bool) -> Any:
-    """What ``plan`` makes of the dense model, which has the shapes of ``pruned``.
+def _folded(pruned: Any, dense: Any) -> bool:
+    """Whether the batch norms of ``dense`` are folded in ``pruned``: a branch that left took its
+    own along."""
+    there = set(batch_norms(pruned))
+    if not set(batch_norms(dense)) - there:
+        return False
+    return there.isdisjoint(fold_batchnorm(dense)[1])
+
+
+def _by_plan(pruned: Any, dense: Any, plan: Plan) -> tuple[Any, Any, Matched]:
+    """A copy of ``pruned`` with the zeros of ``plan``, the dense model as it is to be compared
+    with, and where the channels stand there: the plan is carried out once more and tells, so that
+    no value is looked at.
 
     Raises:
-        PlanError: it has others.
+        PlanError: the plan makes other shapes.
     """
+    folded = _folded(pruned, dense)
+    made, places = _carried_out(dense, plan, folded)
+    _check_shapes(pruned, made)
+    whole = fold_batchnorm(dense)[0] if folded else dense
+    matched = known_channels(made, whole, places)
+    new = clone(pruned)
+    its, theirs = kernels(made), kernels(whole)
+    for name, kernel in kernels(new).items():
+        value = array_of(its[name].variable)
+        before = slices_of(array_of(theirs[name].variable), name, matched.places)
+        if before.shape == value.shape:
+            gone = (value == 0) & (before != 0)
+            kernel.variable.assign(np.where(gone, 0, array_of(kernel.variable)))
+    # Where all kernels are whole the dense model is compared with as it is.
+    return new, whole if matched.places else dense, matched
+
+
+def _carried_out(dense: Any, plan: Plan, folded: bool) -> tuple[Any, Places]:
+    """What ``plan`` makes of the dense model, and which of its positions are left."""
     graph: Graph = trace(dense, inexact=True)
-    inexact = any(graph[one.group].inexact for one in plan.cuts if one.group in graph)
-    made = cut(dense, plan) if inexact else strip(zero(dense, plan), fold_batchnorm=folded)
+    if not any(graph[one.group].inexact for one in plan.cuts if one.group in graph):
+        made, report = strip_with_report(zero(dense, plan), fold_batchnorm=folded)
+        return made, report.places
+    made, report = cut_with_report(dense, plan)
+    places = dict(report.places)
+    if folded:
+        made, report = strip_with_report(made, fold_batchnorm=True)
+        for place, keep in report.places.items():
+            places[place] = places[place][keep] if place in places else keep
+    return made, places
+
+
+def _check_shapes(pruned: Any, made: Any) -> None:
     wanted, found = _shapes(pruned), _shapes(made)
     for name in {**wanted, **found}:
         if wanted.get(name) != found.get(name):
@@ -83,7 +140,6 @@ def _carried_out(dense: Any, plan: Plan, pruned: Any, folded: bool) -> Any:
                 f"{found.get(name)}, the pruned model has {wanted.get(name)}; give the plan that "
                 "cut it"
             )
-    return made
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:

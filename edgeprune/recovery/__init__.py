@@ -14,8 +14,10 @@ from edgeprune.recovery.reconstruction import (
     Matched,
     Reconstruction,
     check_same,
+    known_channels,
     match_channels,
     reconstruct_with_report,
+    slices_of,
 )
 from edgeprune.recovery.teaching import Teaching, check_teacher
 
@@ -39,7 +41,9 @@ __all__ = [
     "has_labels",
     "hold",
     "kept_features",
+    "known_channels",
     "match_channels",
     "reconstruct_with_report",
     "reestimate_batchnorm",
+    "slices_of",
 ]

@@ -602,3 +602,61 @@ def test_the_answers_of_a_half_precision_model_get_better_too() -> None:
         keras.config.set_dtype_policy("float32")
     assert report.after < report.before / 5
     assert all(weight.dtype == "float32" for weight in new.weights)
+
+
+def test_a_plan_of_masks_where_batch_norms_were_folded() -> None:
+    """No shape changed, and yet the model is another one than the plan was made for."""
+    model, x = residual()
+    plan = masked(model, 0.6)
+    folded = edgeprune.strip(edgeprune.zero(model, plan), fold_batchnorm=True)
+    assert len(folded.layers) < len(model.layers)
+    without = edgeprune.reconstruct(folded, model, x)
+    grown = clone(folded)
+    for kernel in kernels(grown).values():
+        kernel.variable.assign_add(np.full(kernel.variable.shape, 1e-3))
+    for given in (folded, grown):
+        new = edgeprune.reconstruct(given, model, x, plan=plan)
+        assert error_of(new, model, x) == pytest.approx(error_of(without, model, x), rel=0.05)
+        for name, kernel in kernels(folded).items():
+            there = np.asarray(kernel.variable) != 0
+            assert (np.asarray(named_weights(new)[name])[~there] == 0).all(), name
+
+
+def test_with_its_plan_no_channel_is_looked_for() -> None:
+    """Narrower keys scale the queries, and a mask took what tells the keys apart: by their values
+    the channels cannot be found, and the plan alone says which are left."""
+    inputs = keras.Input((5, 6))
+    attention = L.MultiHeadAttention(2, 4, name="attention")
+    model = keras.Model(inputs, L.Dense(3, name="last")(L.Flatten()(attention(inputs, inputs))))
+    x = arrays((5, 6), 96)
+    woken(model, x, 0)
+    graph = edgeprune.trace(model)
+    key = next(name for name in kernels(model) if "key" in name)
+    width = next(g for g in graph if (g.name.split(":")[0], g.size) == ("attention", 4))
+    keep = np.ones(kernels(model)[key].variable.shape, bool)
+    keep[..., 1] = False
+    plan = Plan(graph.model, Plan.cut(graph, {width.name: [0]}).cuts, (Mask(key, keep),))
+    stripped = edgeprune.strip(edgeprune.zero(model, plan))
+    assert kernels(stripped)[key].variable.shape == (6, 2, 3)
+    with pytest.raises(PlanError, match="give plan="):
+        edgeprune.reconstruct(stripped, model, x)
+    new = edgeprune.reconstruct(stripped, model, x, plan=plan)
+    assert error_of(new, model, x) < error_of(stripped, model, x)
+
+
+def test_after_an_inexact_cut_with_its_plan_and_without() -> None:
+    inputs = keras.Input((6, 8))
+    h = L.Dense(12, name="in")(inputs)
+    h = L.LayerNormalization(name="norm")(L.Add()([h, L.Dense(12, "gelu", name="mid")(h)]))
+    model = keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling1D()(h)))
+    x = arrays((6, 8), 200)
+    woken(model, x, 0)
+    graph = edgeprune.trace(model, inexact=True)
+    (group,) = (one for one in graph if one.inexact)
+    plan = Plan.cut(graph, {group.name: [1, 4, 9]})
+    small = edgeprune.cut(model, plan)
+    assert kernels(small)["in/kernel"].variable.shape == (8, 9)
+    found = [edgeprune.reconstruct(small, model, x, plan=one) for one in (None, plan)]
+    for one, two in zip(found[0].weights, found[1].weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert error_of(found[0], model, x) < error_of(small, model, x) / 2

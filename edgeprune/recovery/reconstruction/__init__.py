@@ -1,6 +1,12 @@
 """Least squares: the weights that are left, solved so that each layer answers as the dense one."""
 
-from edgeprune.recovery.reconstruction.matching import Matched, check_same, match_channels
+from edgeprune.recovery.reconstruction.matching import (
+    Matched,
+    check_same,
+    known_channels,
+    match_channels,
+    slices_of,
+)
 from edgeprune.recovery.reconstruction.reconstructing import reconstruct_with_report
 from edgeprune.recovery.reconstruction.reports import LayerFit, Reconstruction
 
@@ -9,6 +15,8 @@ __all__ = [
     "Matched",
     "Reconstruction",
     "check_same",
+    "known_channels",
     "match_channels",
     "reconstruct_with_report",
+    "slices_of",
 ]

@@ -82,16 +82,64 @@ def match_channels(pruned: Any, dense: Any, graph: Graph | None) -> Matched:
     Raises:
         PlanError: weights that are no slices of the dense model's.
     """
-    ours, theirs = (
-        {name: array_of(variable) for name, variable in named_weights(one).items()}
-        for one in (pruned, dense)
-    )
+    ours, theirs = _arrays(pruned), _arrays(dense)
     names = list(kernels(pruned))
     if all(ours[name].shape == theirs[name].shape for name in names):
         return Matched()
     if graph is None:
         raise PlanError("channels have left; their graph is needed to find the others")
     return _Matcher(ours, theirs, names, graph).matched()
+
+
+def known_channels(made: Any, dense: Any, places: Mapping[tuple[str, int], Ids]) -> Matched:
+    """The channels of a model whose making is known, whatever its values are.
+
+    Args:
+        made: what a plan made of ``dense``.
+        dense: the model that it was made of.
+        places: by weight and axis of ``dense``, the positions that are left, where some left.
+    """
+    ours, theirs = _arrays(made), _arrays(dense)
+    names = list(kernels(made))
+    left = {
+        (name, axis): keep
+        for (name, axis), keep in places.items()
+        # The inputs of a grouped convolution are counted in another way, and nobody asks for them.
+        if name in names and ours[name].shape[axis] == keep.size < theirs[name].shape[axis]
+    }
+    return Matched(left, _scales(left, ours, theirs, names))
+
+
+def slices_of(value: Array, weight: str, left: Mapping[tuple[str, int], Ids]) -> Array:
+    """What is left of a dense weight."""
+    for axis in range(value.ndim):
+        if (weight, axis) in left:
+            value = np.take(value, left[weight, axis], axis=axis)
+    return value
+
+
+def _arrays(model: Any) -> dict[str, Array]:
+    return {name: array_of(variable) for name, variable in named_weights(model).items()}
+
+
+def _scales(
+    left: Mapping[tuple[str, int], Ids],
+    ours: Mapping[str, Array],
+    theirs: Mapping[str, Array],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """By kernel, the one number that it was multiplied with."""
+    scales = {}
+    for name in names:
+        mine, slices = ours[name], slices_of(theirs[name], name, left)
+        if mine.shape != slices.shape:
+            continue
+        there = (mine != 0) & (slices != 0)
+        ratios = mine[there].astype(np.float64) / slices[there]
+        scale = float(np.median(ratios)) if ratios.size else 1.0
+        if scale != 1 and np.abs(ratios / scale - 1).max() < 1e-3:
+            scales[name] = scale
+    return scales
 
 
 class _Matcher:
@@ -137,7 +185,7 @@ class _Matcher:
             for axis, keep in self._axes(name).items()
             if keep.size < self._theirs[name].shape[axis]
         }
-        return Matched(left, self._scales(left))
+        return Matched(left, _scales(left, self._ours, self._theirs, self._names))
 
     def _axes(self, name: str) -> dict[int, Ids]:
         """By axis, what is left of a kernel, but for the inputs of a grouped convolution.
@@ -271,20 +319,3 @@ class _Matcher:
                 hints[place] = np.intersect1d(one, other)
         full = [one for one in hints if one is not None]
         return len(full) == len(hints) and self._decide(name, full)
-
-    def _scales(self, left: Mapping[tuple[str, int], Ids]) -> dict[str, float]:
-        """By kernel, the one number that it was multiplied with."""
-        scales = {}
-        for name in self._names:
-            ours, slices = self._ours[name], self._theirs[name]
-            for axis in range(ours.ndim):
-                if (name, axis) in left:
-                    slices = np.take(slices, left[name, axis], axis=axis)
-            if ours.shape != slices.shape:
-                continue
-            there = (ours != 0) & (slices != 0)
-            ratios = ours[there].astype(np.float64) / slices[there]
-            scale = float(np.median(ratios)) if ratios.size else 1.0
-            if scale != 1 and np.abs(ratios / scale - 1).max() < 1e-3:
-                scales[name] = scale
-        return scales
