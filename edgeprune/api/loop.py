@@ -50,6 +50,7 @@ def prune(
     ramp: float = 0.0,
     ramp_every: int | None = None,
     regrow: float = 0.0,
+    shrink: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -85,6 +86,7 @@ def prune(
             zeros come before it.
         ramp_every: steps between two choices; 100, or a twentieth of the ramp where that is less.
         regrow: share of the kept weights that change their place on the ramp, falling to 0.
+        shrink: weight of the kernels' Σ|w| in the loss while the ramp lasts.
         validation: share of ``data`` set aside by seed for every decision.
         calibration_examples: how many of the rest are scored and not trained on (a fifth at most).
         microbatch: examples whose gradients are averaged before the absolute value.
@@ -138,6 +140,7 @@ def prune(
         ramp=ramp,
         ramp_every=ramp_every,
         regrow=regrow,
+        shrink=shrink,
         rehearsal_epochs=rehearsal_epochs,
         validation=validation,
         calibration_examples=calibration_examples,

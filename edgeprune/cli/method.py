@@ -185,6 +185,10 @@ def prune(
     regrow: Annotated[
         float | None, option(takes=SHARE, help="Share of what is kept that moves on the ramp.")
     ] = None,
+    shrink: Annotated[
+        float | None,
+        option(takes=NOT_NEGATIVE, help="Weight of Σ|w| in the loss while the ramp lasts."),
+    ] = None,
     schedule: Annotated[
         Schedule, typer.Option(help="How the rounds approach the goal.")
     ] = Schedule.cubic,
@@ -269,6 +273,7 @@ def prune(
                 "ramp": ramp,
                 "ramp_every": ramp_every,
                 "regrow": regrow,
+                "shrink": shrink,
             }
         ),
     )

@@ -134,7 +134,8 @@ class Goal:
         constraints = Constraints(prune.multiple or 1, prune.minimum, prune.most)
         if prune.search is not None:
             values[prune.search] = 0.5 if share is None else share
-        ramp = Ramp(prune.ramp, prune.ramp_every, prune.regrow) if prune.ramp else None
+        way = (prune.ramp, prune.ramp_every, prune.regrow, prune.shrink)
+        ramp = Ramp(*way) if prune.ramp else None
         table = prune.latency
         budgets = Budgets(
             prune.max_macs,

@@ -117,6 +117,7 @@ def pruned(
     ramp: float = 0.0,
     ramp_every: int | None = None,
     regrow: float = 0.0,
+    shrink: float = 0.0,
     rehearsal_epochs: int = 2,
     validation: float = 0.1,
     calibration_examples: int = 2048,
@@ -153,12 +154,13 @@ def pruned(
     goal = Goal(
         constraints=Constraints(multiple, minimum, most),
         budgets=budgets,
-        ramp=Ramp(ramp, ramp_every, regrow) if ramp else None,
+        ramp=Ramp(ramp, ramp_every, regrow, shrink) if ramp else None,
         **asked,
     )
     method = goal.score if method is None else method
     methods = [method] if isinstance(method, str) else method
-    _check_ramp(goal, methods, recover, ramp_every, regrow)
+    way = {"ramp_every": ramp_every, "regrow": regrow or None, "shrink": shrink or None}
+    _check_ramp(goal, methods, recover, way)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
     if search is None:
@@ -221,11 +223,10 @@ def _searchable(
 
 
 def _check_ramp(
-    goal: Goal, methods: Sequence[str], recover: Sequence[str], every: int | None, regrow: float
+    goal: Goal, methods: Sequence[str], recover: Sequence[str], way: Mapping[str, float | None]
 ) -> None:
     if goal.ramp is None:
-        given = {"ramp_every": every, "regrow": regrow or None}
-        for name, value in given.items():
+        for name, value in way.items():
             if value is not None:
                 raise PlanError(f"{name} = {value} is of a ramp, and none is asked for; add ramp")
         return

@@ -159,6 +159,10 @@ class Prune(Strict):
     regrow: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Share of the kept weights that change their place on the ramp."
     )
+    shrink: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="Weight of the kernels' summed magnitude in the loss while the ramp lasts.",
+    )
     max_drop: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="Stop, one round back, when validation lost more than this."
     )
@@ -247,7 +251,7 @@ class Prune(Strict):
     @model_validator(mode="after")
     def _ramp_fits(self) -> Self:
         if not self.ramp:
-            given = [key for key in ("ramp_every", "regrow") if getattr(self, key)]
+            given = [key for key in ("ramp_every", "regrow", "shrink") if getattr(self, key)]
             if given:
                 raise PydanticCustomError(
                     "rule",

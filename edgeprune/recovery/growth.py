@@ -26,8 +26,8 @@ class Growth(Protocol):
         """What is held from now on, ``held`` always; ``steps`` are those of the whole training."""
         ...
 
-    def see(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
-        """Take note of a step's gradients; called in the compiled step, before its update."""
+    def see(self, variables: Sequence[Any], gradients: Sequence[Any]) -> list[Any]:
+        """Take note of a step's gradients; those of its update. Called in the compiled step."""
         ...
 
     def after(self, step: int) -> bool:

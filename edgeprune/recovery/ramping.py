@@ -33,6 +33,8 @@ class Ramp:
             ramp where that is less.
         regrow: share of the kept weights that change their place when masks are chosen, from 0 to
             below 1; it falls to 0 over the ramp.
+        shrink: of every kernel element while the ramp lasts, the weight of its magnitude in the
+            loss, 0 or more.
 
     Raises:
         PlanError: a number out of range.
@@ -41,6 +43,7 @@ class Ramp:
     share: float
     every: int | None = None
     regrow: float = 0.0
+    shrink: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -49,6 +52,8 @@ class Ramp:
             raise PlanError(f"ramp_every = {self.every}: at least 1 step is needed")
         if not 0 <= self.regrow < 1:
             raise PlanError(f"regrow = {self.regrow}: a share from 0 to below 1 is needed")
+        if not 0 <= self.shrink < math.inf:
+            raise PlanError(f"shrink = {self.shrink}: a finite number, 0 or more, is needed")
 
 
 class Growing:
@@ -66,6 +71,10 @@ class Growing:
     left (and may go) goes beside, the lowest scores first, and as many come back where the running
     mean of |∂E/∂w| is largest; they start at zero (Evci et al., "Rigging the Lottery", ICML 2020,
     with the scores above in place of the magnitude, and running means in place of one batch).
+
+    With ``shrink`` = λ the loss has λ · Σ|w| more until step R (Tibshirani, "Regression shrinkage
+    and selection via the lasso", 1996), so that what is to go is small before it goes; behind the
+    ramp what is left recovers without it. The scores do not see it.
 
     Args:
         method: one of :data:`edgeprune.recoveries.RUNNING`.
@@ -98,7 +107,7 @@ class Growing:
         self._movable = movable
 
     def facts(self) -> Any:
-        ramp = [self._ramp.share, self._ramp.every, self._ramp.regrow]
+        ramp = [self._ramp.share, self._ramp.every, self._ramp.regrow, self._ramp.shrink]
         return [self._method, ramp, self._target, self._asked]
 
     def begin(self, model: Any, held: Sequence[Held], steps: int) -> list[Held]:
@@ -108,6 +117,8 @@ class Growing:
         self._end = min(max(1, round(self._ramp.share * steps)), max(1, steps - 1))
         self._every = self._ramp.every or max(1, min(100, self._end // UPDATES))
         self._start = self._gone()
+        self._shrink = tf.Variable(self._ramp.shrink, dtype=tf.float32)
+        self._shrinking = {id(kernel.variable) for kernel in self._kernels.values()}
         self._keeps = {
             name: tf.Variable(
                 np.ones(tuple(kernel.variable.shape), bool) & self._fixed.get(name, True)
@@ -119,8 +130,11 @@ class Growing:
         ]
         return [*growing, *(item for item in held if item.name not in self._keeps)]
 
-    def see(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
+    def see(self, variables: Sequence[Any], gradients: Sequence[Any]) -> list[Any]:
         self._running.see(variables, gradients)
+        if not self._ramp.shrink:
+            return list(gradients)
+        return [self._shrunk(*pair) for pair in zip(variables, gradients, strict=True)]
 
     def after(self, step: int) -> bool:
         if step > self._end or (step % self._every and step != self._end):
@@ -135,6 +149,8 @@ class Growing:
         if beside:
             self.plan = self._planner(self._running.returning(self.plan), share, self._within)
         self._hold(self.plan)
+        if step == self._end:
+            self._shrink.assign(0.0)
         return True
 
     def ends_in(self, steps: int) -> int:
@@ -148,11 +164,12 @@ class Growing:
             facts = {"why": dict(self.plan.why), "masks": {m.weight: m.pattern for m in masks}}
             chosen = [mask.keep for mask in masks]
             chosen += [self.scores.weights[name] for name in self._kernels]
-        return facts, [*(each.numpy() for each in self._running.variables), *chosen]
+        return facts, [*(each.numpy() for each in self._kept), *chosen]
 
     def restore(self, facts: Any, arrays: Sequence[Array]) -> None:
-        count = len(self._running.variables)
-        self._running.restore(arrays[:count])
+        count = len(self._kept)
+        for variable, value in zip(self._kept, arrays[:count], strict=True):
+            variable.assign(value)
         if facts is None:
             return
         patterns, rest = facts["masks"], arrays[count:]
@@ -165,6 +182,18 @@ class Growing:
         weights = dict(zip(self._kernels, rest[len(masks) :], strict=True))
         self.scores = self._running.as_scores(weights)
         self._hold(self.plan)
+
+    @property
+    def _kept(self) -> list[Any]:
+        """The variables of a checkpoint, in an order that is always the same."""
+        return [self._shrink, *self._running.variables]
+
+    def _shrunk(self, variable: Any, gradient: Any) -> Any:
+        if gradient is None or id(variable) not in self._shrinking:
+            return gradient
+        gradient = tf.convert_to_tensor(gradient)
+        sign = tf.sign(tf.convert_to_tensor(variable))
+        return gradient + tf.cast(self._shrink, gradient.dtype) * tf.cast(sign, gradient.dtype)
 
     def _gone(self) -> float:
         total = sum(int(np.prod(kernel.variable.shape)) for kernel in self._kernels.values())

@@ -176,7 +176,7 @@ def _step(
     def step(inputs: Any, labels: Any, weights: Any) -> Any:
         loss, gradients = devices.pulled(pull, inputs, labels, weights)
         if growth is not None:
-            growth.see(variables, gradients)
+            gradients = growth.see(variables, gradients)
         devices.apply(optimizer, gradients, variables)
         write_zeros(held)
         return loss

@@ -13,7 +13,6 @@ import tensorflow as tf
 from edgeprune.errors import InputError
 from edgeprune.models import architecture_digest, kernels
 from edgeprune.plans import Plan
-from edgeprune.recovery.checkpoints import Array
 from edgeprune.scores import Scores
 
 MEMORY = 0.99
@@ -94,11 +93,6 @@ class Running:
             kinds={name: kernel.kind for name, kernel in self.kernels.items()},
             facts={"unit": "batch", "memory": MEMORY},
         )
-
-    def restore(self, arrays: Sequence[Array]) -> None:
-        """Set :attr:`variables` to values in their order."""
-        for variable, value in zip(self.variables, arrays, strict=True):
-            variable.assign(value)
 
     def _lowest(
         self, values: Mapping[str, npt.NDArray[Any]], least: float

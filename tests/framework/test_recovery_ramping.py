@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from test_recovery_fine_tuning import LOSS, Arrays, blobs, net
 
 import edgeprune
@@ -134,7 +135,7 @@ def test_regrowth_moves_nothing_that_is_excluded_and_asks_for_no_more_than_there
 
 
 def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_it(tmp_path):
-    ramp = Ramp(0.5, 3, 0.3)
+    ramp = Ramp(0.5, 3, 0.3, 1e-3)
     whole, history = tuned(growing(ramp))
     again, _ = tuned(growing(ramp))
     assert values_digest(whole) == values_digest(again)
@@ -164,10 +165,33 @@ def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_i
             assert np.array_equal(value, wanted.scores.weights[name])
 
 
+def test_what_is_to_go_shrinks_before_it_goes():
+    sizes = {}
+    for shrink in (0.0, 0.2):
+        growth = growing(Ramp(0.5, 20, shrink=shrink), sparsity=0.01)
+        new, _ = tuned(growth, epochs=2)
+        sizes[shrink] = sum(np.abs(kernel.variable).sum() for kernel in kernels(new).values())
+    assert sizes[0.2] < 0.7 * sizes[0.0]
+
+
+def test_the_pull_towards_zero_is_of_kernels_and_ends_with_the_ramp():
+    model, growth = net(), growing(Ramp(0.5, 4, shrink=0.25))
+    growth.begin(model, [], 20)
+    variables = list(model.trainable_variables)
+    nothing = [tf.zeros(variable.shape) for variable in variables]
+    pulled = growth.see(variables, nothing)
+    for variable, pull in zip(variables, pulled, strict=True):
+        wanted = 0.25 * np.sign(variable) if len(variable.shape) > 1 else 0
+        assert np.array_equal(pull, np.broadcast_to(wanted, variable.shape))
+    assert growth.after(10)
+    assert not any(np.any(pull) for pull in growth.see(variables, nothing))
+
+
 def test_another_ramp_is_another_training(tmp_path):
     first, _ = tuned(growing(Ramp(0.5, 4)), checkpoint=tmp_path)
-    other, _ = tuned(growing(Ramp(0.5, 5)), checkpoint=tmp_path)
-    assert values_digest(first) != values_digest(other)
+    for ramp in (Ramp(0.5, 5), Ramp(0.5, 4, shrink=1e-3)):
+        other, _ = tuned(growing(ramp), checkpoint=tmp_path)
+        assert values_digest(first) != values_digest(other)
 
 
 def test_few_steps_have_a_ramp_too():
@@ -222,6 +246,8 @@ def test_a_ramp_to_the_share_that_a_search_finds(trained):
         ({"sparsity": 0.5, "ramp": 1.0}, "ramp = 1.0: a share above 0 and below 1"),
         ({"sparsity": 0.5, "ramp": 0.5, "ramp_every": 0}, "ramp_every = 0: at least 1"),
         ({"sparsity": 0.5, "ramp": 0.5, "regrow": 1.0}, "regrow = 1.0: a share"),
+        ({"sparsity": 0.5, "ramp": 0.5, "shrink": -1.0}, "shrink = -1.0: a finite number, 0 or"),
+        ({"sparsity": 0.5, "shrink": 0.1}, "shrink = 0.1 is of a ramp, and none is asked for"),
         ({"channels": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"threshold": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"sparsity": 0.5, "ramp": 0.5, "recover": ()}, "put 'finetune' or 'distill' in"),

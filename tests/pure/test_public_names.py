@@ -43,7 +43,7 @@ SIGNATURES = {
     "folds=5, grid=(), inexact=False, "
     "recover=('finetune',), epochs=3, learning_rate=0.001, "
     "batch=128, patience=None, decay='none', temperature=2.0, alpha=0.0, ramp=0.0, "
-    "ramp_every=None, regrow=0.0, rehearsal_epochs=2, "
+    "ramp_every=None, regrow=0.0, shrink=0.0, rehearsal_epochs=2, "
     "validation=0.1, "
     "calibration_examples=2048, microbatch=32, seed=0, progress=…)",
     "fine_tune": "(model, data, *, loss=None, metric=None, epochs=3, learning_rate=0.001, "
