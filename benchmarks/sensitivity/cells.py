@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from benchmarks.sensitivity.sets import BUILD
 from edgeprune.files import canonical_json, digest_of, now, write_json
 from edgeprune.versions import installed
 
@@ -83,3 +86,9 @@ class Cell:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path, facts)
         return facts
+
+    def claimed(self) -> FileLock:
+        """A lock for who measures it; of several runs side by side one gets it."""
+        path = BUILD / "claims" / f"{self.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, timeout=0)

@@ -26,6 +26,9 @@ from edgeprune.seeds import derived_seed
 CALIBRATION = 2048
 """Training images that scores and statistics are taken of, the same for every method."""
 
+STEP = 0.05
+"""Of the MACs, between two scores on the way down."""
+
 Choose = Callable[[Any, Graph, Examples, float, int], Plan]
 """(dense, graph, calibration images, share of the MACs that go, seed) → plan."""
 Mend = Callable[[Any, Any, Plan, Examples, Examples, int], Any]
@@ -69,11 +72,18 @@ def by_descent(method: str) -> Choose:
     def choose(dense: Any, graph: Graph, data: Examples, share: float, seed: int) -> Plan:
         batches = [(data.x[n : n + 128], data.y[n : n + 128]) for n in range(0, len(data.x), 128)]
         *_, last = edgeprune.front(
-            dense, batches, points=1, max_macs=1 - share, method=method, loss=LOSS, seed=seed
-        )
+            dense, batches, points=1, max_macs=1 - share, method=method, loss=LOSS, step=STEP,
+            seed=seed,
+        )  # fmt: skip
         return last
 
     return choose
+
+
+def at_random(dense: Any, graph: Graph, data: Examples, share: float, seed: int) -> Plan:
+    """Drawn, as many of each group as a knapsack over drawn scores takes."""
+    scores = edgeprune.score(dense, None, "random", graph=graph, seed=seed)
+    return edgeprune.plan(scores, graph, max_macs=1 - share)
 
 
 def statistics(small: Any, dense: Any, plan: Plan, few: Examples, data: Examples, seed: int) -> Any:
@@ -101,7 +111,7 @@ def trained(first: Mend, epochs: int) -> Mend:
 
 def at_once(method: str = "molchanov") -> dict[str, Method]:
     """Nothing is trained."""
-    ours = {"plan": method, "mend": "reconstruct"}
+    ours = {"plan": method, "mend": "reconstruct", "step": STEP}
     return {
         "edgeprune": Method(by_descent(method), solved, ours),
         "l1": Method(by_l1, statistics, {"plan": "l1, single makers", "mend": "batchnorm"}),
@@ -111,6 +121,7 @@ def at_once(method: str = "molchanov") -> dict[str, Method]:
         "l1-reconstructed": Method(
             by_l1, solved, {"plan": "l1, single makers", "mend": "reconstruct"}
         ),
+        "random": Method(at_random, solved, {"plan": "random", "mend": "reconstruct"}),
     }
 
 
@@ -120,6 +131,7 @@ def tuned(epochs: int, method: str = "molchanov") -> dict[str, Method]:
     return {
         "edgeprune": Method(by_descent(method), trained(solved, epochs), settings["edgeprune"]),
         "l1": Method(by_l1, trained(statistics, epochs), settings["l1"]),
+        "random": Method(at_random, trained(solved, epochs), settings["random"]),
     }
 
 
@@ -174,7 +186,15 @@ def cells(
         return {**judged(dense, mended, net.recipe.data), "lost_at_once": at_once["lost"]}
 
     return [
-        Cell(task, net.name, name, amount, seed, {**net.facts(), **method.settings}, measure)
+        Cell(
+            task,
+            net.name,
+            name,
+            amount,
+            seed,
+            {**net.facts(), "calibration": CALIBRATION, **method.settings},
+            measure,
+        )
         for seed in range(seeds)
         for amount in amounts
         for name, method in methods.items()

@@ -1,8 +1,10 @@
 """Planning by itself: how much accuracy each share of the MACs can have, without training.
 
-A method gives plans; the best of them for each share of the MACs are chosen on validation images,
-and judged once on the untouched ones. What is compared is the area under that staircase: accuracy
-over the share of the MACs that is left, from 0 to 1 (1 would be perfect).
+A method gives plans, which are judged once on the untouched images. Of those that are no way down,
+each inside the one before it, the best for each share of the MACs are chosen on validation images
+first. What is compared is the area under that staircase: accuracy over the share of the MACs that
+is left, from 0 to 1 (1 would be perfect), and what it took to find it: every metric of a plan and
+every pass that scores counts as an evaluation.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ import numpy as np
 
 import edgeprune
 from benchmarks.sensitivity.cells import Cell, Facts
-from benchmarks.sensitivity.channels import calibration, l1
-from benchmarks.sensitivity.judging import accuracy, answered
+from benchmarks.sensitivity.channels import CALIBRATION, calibration, l1
+from benchmarks.sensitivity.judging import accuracy, answered, started
 from benchmarks.sensitivity.nets import LOSS, Net
+from benchmarks.sensitivity.promises import Promise, Table, Verdict
 from benchmarks.sensitivity.sets import Examples, training, untouched
-from edgeprune import Graph, Plan
+from edgeprune import Graph, Plan, Scores
 from edgeprune.seeds import derived_seed
 from edgeprune.surgery import Trial
 
@@ -32,6 +35,12 @@ BATCH = 128
 TRIALS = 300
 VALIDATION = 2000
 """Training images, others than those of the scores, that plans are chosen on."""
+CONSTANTS = {
+    "points": POINTS, "least": LEAST, "batch": BATCH, "trials": TRIALS, "validation": VALIDATION,
+    "calibration": CALIBRATION,
+}  # fmt: skip
+SCORES = {"random": "random", "one ratio": "l1", "nsga2": "l1"}
+"""Of the methods that are given none."""
 
 
 @dataclass(eq=False)
@@ -76,16 +85,28 @@ class Bench:
 
 
 Search = Callable[[Bench], Iterable[Plan]]
+"""Plans from which nothing is chosen any more."""
 
 
 def one_ratio(bench: Bench) -> list[Plan]:
-    """The same share of every group by L1."""
-    scores = l1(bench.dense, bench.graph)
-    shares = np.linspace(0, 0.95, POINTS + 1)[1:]
-    return [
-        edgeprune.plan(scores, bench.graph, channels=float(share), scope="layer")
-        for share in shares
-    ]
+    """The same share of every group by L1, with what several convolutions make together and
+    without; the better one for each share of the MACs."""
+    plans = []
+    for coupled in (True, False):
+        scores = l1(bench.dense, bench.graph, coupled=coupled)
+        plans += [
+            edgeprune.plan(scores, bench.graph, channels=float(share), scope="layer")
+            for share in np.linspace(0, 0.95, POINTS + 1)[1:]
+        ]
+    return best(bench, plans)
+
+
+def drawn(bench: Bench) -> Iterator[Plan]:
+    """The knapsack over drawn scores, at evenly spaced budgets."""
+    scores = edgeprune.score(
+        bench.dense, None, "random", graph=bench.graph, seed=derived_seed(bench.seed, "random")
+    )
+    return _spaced(bench, scores)
 
 
 def genetic(bench: Bench) -> list[Plan]:
@@ -110,6 +131,7 @@ def genetic(bench: Bench) -> list[Plan]:
     sampler = optuna.samplers.NSGAIISampler(seed=derived_seed(bench.seed, "nsga2"))
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
     study.optimize(goal, n_trials=TRIALS)
+    # Their accuracies are known: choosing costs nothing more.
     return [plans[trial.number] for trial in study.best_trials]
 
 
@@ -126,6 +148,10 @@ def scored_once(bench: Bench, method: str) -> Iterator[Plan]:
     scores = edgeprune.score(
         bench.dense, _batches(bench.calibrate), method, LOSS, graph=bench.graph
     )
+    return _spaced(bench, scores)
+
+
+def _spaced(bench: Bench, scores: Scores) -> Iterator[Plan]:
     for share in np.linspace(1, LEAST, POINTS + 1)[1:]:
         yield edgeprune.plan(scores, bench.graph, max_macs=float(share))
 
@@ -139,19 +165,20 @@ def rescored(bench: Bench, method: str) -> tuple[Plan, ...]:
     )  # fmt: skip
 
 
-PEERS = ("one ratio", "scored once", "nsga2")
+PEERS = ("random", "one ratio", "scored once", "nsga2")
 
 
 def methods(method: str = "molchanov") -> dict[str, tuple[Search, Mapping[str, Any]]]:
     """By name, what searches and what decides it."""
     search: dict[str, Search] = {
+        "random": drawn,
         "one ratio": one_ratio,
         "scored once": partial(scored_once, method=method),
         "nsga2": genetic,
         "edgeprune": partial(rescored, method=method),
     }
     return {
-        name: (each, {"score": method if name in ("scored once", "edgeprune") else "l1"})
+        name: (each, {**CONSTANTS, "score": SCORES.get(name, method)})
         for name, each in search.items()
     }
 
@@ -162,7 +189,7 @@ def mended(bench: Bench, plan: Plan) -> Any:
     return edgeprune.reconstruct(small, bench.dense, bench.calibrate.x, plan=plan)
 
 
-def area(points: Sequence[tuple[float, float]]) -> float:
+def area(points: Iterable[tuple[float, float]]) -> float:
     """Under the staircase of (share of the MACs, accuracy): at each share the last of the points
     up to it, 0 where there is none."""
     total, height, at = 0.0, 0.0, 0.0
@@ -172,14 +199,15 @@ def area(points: Sequence[tuple[float, float]]) -> float:
     return total + (1 - at) * height
 
 
-def best(points: Iterable[tuple[float, float, Plan]]) -> list[tuple[float, Plan]]:
-    """Of (share, accuracy, plan) those with none that is smaller and at least as good."""
-    chosen: list[tuple[float, Plan]] = []
+def best(bench: Bench, plans: Iterable[Plan]) -> list[Plan]:
+    """Of several those with none that is smaller and at least as good on the validation images."""
+    points = [(bench.share(plan), -bench.tried(plan), plan) for plan in plans]
+    chosen: list[Plan] = []
     highest = -1.0
-    for share, value, plan in sorted(points, key=lambda point: (point[0], -point[1])):
-        if value > highest:
-            highest = value
-            chosen.append((share, plan))
+    for _, value, plan in sorted(points, key=lambda point: point[:2]):
+        if -value > highest:
+            highest = -value
+            chosen.append(plan)
     return chosen
 
 
@@ -188,9 +216,8 @@ def cells(
     net: Net,
     methods: Mapping[str, tuple[Search, Mapping[str, Any]]],
     seeds: int,
-    mend: Callable[[Bench, Plan], Any] | None = None,
 ) -> list[Cell]:
-    """Every method, seed by seed; with ``mend``, what it makes of each chosen plan is judged."""
+    """Every method, seed by seed: its plans as they are, and reconstructed."""
 
     def measure(cell: Cell) -> Facts:
         data = training(net.recipe.data, net.recipe.examples)
@@ -205,22 +232,19 @@ def cells(
             cell.seed,
         )
         plans = list(methods[cell.method][0](bench))
-        searched = bench.evaluations
-        chosen = best((bench.share(plan), bench.tried(plan), plan) for plan in plans)
+        models = [mended(bench, plan) for plan in plans]
         test = untouched(net.recipe.data)
-        judged = [
-            (
-                share,
-                bench.silenced(plan, test) if mend is None else accuracy(mend(bench, plan), test),
-            )
-            for share, plan in chosen
-        ]
         whole = accuracy(bench.dense, test)
+        shares = [bench.share(plan) for plan in plans]
+        silent = [bench.silenced(plan, test) for plan in plans]
+        again = [accuracy(model, test) for model in models]
         return {
-            "area": area([*judged, (1.0, whole)]),
-            "evaluations": searched,
-            "dense": whole,
-            "front": [[round(share, 5), value] for share, value in judged],
+            **started(bench.dense, whole),
+            "evaluations": bench.evaluations,
+            "area": area([*zip(shares, silent, strict=True), (1.0, whole)]),
+            "area_mended": area([*zip(shares, again, strict=True), (1.0, whole)]),
+            "front": _rounded(shares, silent),
+            "front_mended": _rounded(shares, again),
         }
 
     return [
@@ -228,3 +252,22 @@ def cells(
         for seed in range(seeds)
         for name, (_, settings) in methods.items()
     ]
+
+
+def _rounded(shares: Sequence[float], values: Sequence[float]) -> list[list[float]]:
+    return [[round(share, 5), value] for share, value in zip(shares, values, strict=True)]
+
+
+def few_evaluations(net: Net) -> Promise:
+    """On every seed at most a tenth of those of the genetic search."""
+
+    def judge(table: Table) -> Verdict:
+        text = f"{net.name}: evaluations at most a tenth of those of nsga2"
+        mine = table.values("evaluations", net=net.name, method="edgeprune")
+        other = table.values("evaluations", net=net.name, method="nsga2")
+        if mine is None or other is None:
+            return Verdict(text, None, "")
+        held = all(10 * a <= b for a, b in zip(mine, other, strict=True))
+        return Verdict(text, held, f"{max(mine):g} against {min(other):g}")
+
+    return judge

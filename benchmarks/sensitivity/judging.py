@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import edgeprune
 from benchmarks.sensitivity.sets import Examples, Set, untouched
-from edgeprune.models import kernel_elements, kernel_nonzero, macs, parameters
+from edgeprune.benchmarking import bench_files
+from edgeprune.models import (
+    kernel_elements,
+    kernel_nonzero,
+    macs,
+    parameters,
+    values_digest,
+)
 from edgeprune.models.forward import predictor
+from edgeprune.targets import Target
 
 _opened = cache(untouched)
 
@@ -27,6 +38,26 @@ def answered(predict: Callable[[Any], Any], data: Examples) -> float:
     return right / len(data.x)
 
 
+def started(dense: Any, measured: float) -> dict[str, Any]:
+    """The dense model that a cell started from: its digest, its accuracy, its error in %."""
+    return {
+        "dense_weights": values_digest(dense)[:16],
+        "dense": measured,
+        "dense_error": round(100 * (1 - measured), 4),
+    }
+
+
+def speedup(dense: Any, pruned: Any) -> dict[str, float]:
+    """How many times as fast the sparse TFLite file of ``pruned`` is as the dense one of ``dense``:
+    medians of runs that take turns, on this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / "dense.tflite", Path(folder) / "sparse.tflite"]
+        edgeprune.export(dense, files[0])
+        edgeprune.export(pruned, files[1], sparse=True)
+        before, after = bench_files(files, Target.load("host"), runs=200)
+    return {"speedup": before.median_ms / after.median_ms}
+
+
 def judged(dense: Any, pruned: Any, data: Set) -> dict[str, Any]:
     """Both on the 10,000 test images, and what is left of the dense model's weights and MACs.
 
@@ -36,7 +67,7 @@ def judged(dense: Any, pruned: Any, data: Set) -> dict[str, Any]:
     test = _opened(data)
     before, after = accuracy(dense, test), accuracy(pruned, test)
     return {
-        "dense": before,
+        **started(dense, before),
         "accuracy": after,
         "error": round(100 * (1 - after), 4),
         "lost": round(100 * (before - after), 4),

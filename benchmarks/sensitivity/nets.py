@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import keras
+from filelock import FileLock
 
 from benchmarks.sensitivity.sets import BUILD, Set, training
 from edgeprune.files import digest_of, writing
@@ -50,14 +53,20 @@ class Net:
 
     def facts(self) -> dict[str, Any]:
         """What decides the dense weights, but for the seed."""
-        return {"net": self.name, "training": asdict(self.recipe)}
+        return {
+            "net": self.name,
+            "architecture": _architecture(self),
+            "training": asdict(self.recipe),
+        }
 
     def dense(self, seed: int) -> Any:
         """The trained model, from the disk where it was trained before."""
         key = digest_of({**self.facts(), "seed": seed})[:12]
         path = BUILD / "dense" / f"{self.name}-{seed}-{key}.keras"
-        if not path.exists():
-            self._train(path, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # others of this run wait for it
+            if not path.exists():
+                self._train(path, seed)
         return keras.models.load_model(path)
 
     def _train(self, path: Path, seed: int) -> None:
@@ -70,9 +79,18 @@ class Net:
         rate = keras.optimizers.schedules.CosineDecay(recipe.rate, steps)
         model.compile(optimizer=keras.optimizers.Adam(rate), loss=LOSS, metrics=["accuracy"])
         model.fit(data.x, data.y, batch_size=recipe.batch, epochs=recipe.epochs, verbose=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as temporary:
             model.save(temporary)
+
+
+@cache
+def _architecture(net: Net) -> str:
+    """Digest of its configuration, whatever Keras called the layers this time."""
+    model = net.build(keras)
+    text = json.dumps(model.get_config(), default=str, sort_keys=True)
+    for place, name in enumerate([model.name, *(layer.name for layer in model.layers)]):
+        text = text.replace(json.dumps(name), f'"{place}"')
+    return digest_of(text)[:16]
 
 
 def _perceptron(*widths: int) -> Callable[[Any], Any]:

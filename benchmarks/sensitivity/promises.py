@@ -33,11 +33,28 @@ class Table:
 
     Args:
         cells: measured or not.
+
+    Raises:
+        ValueError: cells of one net and seed that began with different dense weights.
     """
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self.cells = list(cells)
         self._kept = {cell.name: cell.result() for cell in self.cells}
+        self._check_dense()
+
+    def _check_dense(self) -> None:
+        begun: dict[tuple[str, int], dict[str, str]] = {}
+        for cell in self.cells:
+            kept = self._kept[cell.name]
+            if kept is not None and "dense_weights" in kept["figures"]:
+                known = begun.setdefault((cell.net, cell.seed), {})
+                known.setdefault(kept["figures"]["dense_weights"], cell.name)
+                if len(known) > 1:
+                    raise ValueError(
+                        f"{' and '.join(known.values())} began with different dense weights; "
+                        "measure one of them again"
+                    )
 
     def figures(self, **wanted: Any) -> list[Facts] | None:
         """Of the cells with these attributes, seed by seed; ``None`` where one is missing."""
@@ -82,6 +99,19 @@ def at_most(figure: str, limit: float, unit: str = "points", **wanted: Any) -> P
         if values is None:
             return Verdict(text, None, "")
         return Verdict(text, float(np.mean(values)) <= limit + ROUNDING, spread(values))
+
+    return judge
+
+
+def at_least(figure: str, limit: float, unit: str, **wanted: Any) -> Promise:
+    """The mean over the seeds is at least ``limit``."""
+
+    def judge(table: Table) -> Verdict:
+        text = f"{_named(wanted)}: {figure} at least {limit:g} {unit}"
+        values = table.values(figure, **wanted)
+        if values is None:
+            return Verdict(text, None, "")
+        return Verdict(text, float(np.mean(values)) >= limit, spread(values))
 
     return judge
 

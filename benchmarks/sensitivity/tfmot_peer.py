@@ -1,7 +1,8 @@
 """tfmot's own polynomial decay, from the same dense weights: carried over to tf_keras first.
 
-The schedule is the one that its guide to pruning has, from half of the sparsity at the first step
-to all of it at the last one (``end = 1``), or one that is done earlier, which is kinder to it.
+The schedule is the one that its guide to pruning has, from half of the weights at the first step
+to all that is asked for at the last one (``end = 1``), or one that is done earlier, which is kinder
+to it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ class Decay:
 
     Attributes:
         epochs, rate, batch: of Adam.
-        start: share of zeros at the first step, of those in the end.
+        start: share of zeros at the first step.
         end: share of the steps after which all are there.
         block: of Dense kernels, (in, out) as the kernel lies in Keras.
+        cosine: the rate falls to 0 over all steps.
+        frequency: steps from one choice of masks to the next.
     """
 
     epochs: int = 10
@@ -34,6 +37,8 @@ class Decay:
     start: float = 0.5
     end: float = 1.0
     block: tuple[int, int] = (1, 1)
+    cosine: bool = False
+    frequency: int = 100
 
     def facts(self) -> dict[str, Any]:
         """All of it."""
@@ -83,12 +88,19 @@ def pruned(net: Net, dense: Any, data: Examples, sparsity: float, seed: int, how
     model = carried(net, dense)
     steps = how.epochs * -(-len(data.x) // how.batch)
     schedule = sparsity_of.PolynomialDecay(
-        how.start * sparsity, sparsity, 0, max(1, round(how.end * steps)), frequency=100
+        min(how.start, sparsity),
+        sparsity,
+        0,
+        max(1, round(how.end * steps)),
+        frequency=how.frequency,
     )
     wrapped = sparsity_of.prune_low_magnitude(
         model, pruning_schedule=schedule, block_size=how.block, block_pooling_type="AVG"
     )
-    wrapped.compile(optimizer=tf_keras.optimizers.Adam(how.rate), loss=LOSS)
+    rate: Any = how.rate
+    if how.cosine:
+        rate = tf_keras.optimizers.schedules.CosineDecay(how.rate, steps)
+    wrapped.compile(optimizer=tf_keras.optimizers.Adam(rate), loss=LOSS)
     wrapped.fit(
         data.x, data.y, batch_size=how.batch, epochs=how.epochs, verbose=0,
         callbacks=[sparsity_of.UpdatePruningStep()],

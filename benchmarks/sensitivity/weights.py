@@ -15,6 +15,7 @@ from benchmarks.sensitivity.cells import Cell, Facts
 from benchmarks.sensitivity.judging import judged
 from benchmarks.sensitivity.nets import LOSS, Net
 from benchmarks.sensitivity.sets import Examples, training
+from benchmarks.sensitivity.tfmot_peer import Decay
 
 Prune = Callable[[Net, Any, Examples, float, int], Any]
 """(net, dense, training images, sparsity, seed) → model of any shape."""
@@ -46,7 +47,7 @@ def by_edgeprune(**how: Any) -> Method:
     return Method(prune, {"edgeprune.prune": how})
 
 
-def by_tfmot(how: tfmot_peer.Decay) -> Method:
+def by_tfmot(how: Decay) -> Method:
     """tfmot's polynomial decay."""
 
     def prune(net: Net, dense: Any, data: Examples, sparsity: float, seed: int) -> Any:
@@ -56,15 +57,23 @@ def by_tfmot(how: tfmot_peer.Decay) -> Method:
 
 
 def cells(
-    task: str, net: Net, methods: Mapping[str, Method], amounts: tuple[float, ...], seeds: int
+    task: str,
+    net: Net,
+    methods: Mapping[str, Method],
+    amounts: tuple[float, ...],
+    seeds: int,
+    *,
+    more: Callable[[Any, Any], Facts] | None = None,
 ) -> list[Cell]:
-    """Every method at every sparsity, seed by seed."""
+    """Every method at every sparsity, seed by seed; ``more`` figures of ours, from the dense and
+    the pruned model."""
 
     def measure(cell: Cell) -> Facts:
         dense = net.dense(cell.seed)
         data = training(net.recipe.data, net.recipe.examples)
         pruned = methods[cell.method].prune(net, dense, data, cell.amount, cell.seed)
-        return judged(dense, pruned, net.recipe.data)
+        figures = judged(dense, pruned, net.recipe.data)
+        return figures | more(dense, pruned) if more and cell.method == "edgeprune" else figures
 
     return [
         Cell(task, net.name, name, amount, seed, {**net.facts(), **method.settings}, measure)
@@ -74,35 +83,46 @@ def cells(
     ]
 
 
-def in_rounds(method: str, epochs: int, **how: Any) -> Method:
-    """Five rounds of a fifth of the epochs each, down the cubic ramp; cosine rate in each."""
-    return by_edgeprune(
-        method=method, rounds=5, epochs=epochs // 5, learning_rate=1e-3, decay="cosine", **how
-    )
+RATE = 0.003
+RAMP = 0.6
+"""Of the steps, after which all zeros are there."""
 
 
 def on_ramp(method: str, step: str, epochs: int, **how: Any) -> Method:
-    """One training in which the zeros grow over the first 60 % of the steps."""
+    """One training in which the zeros grow, its rate falling on a cosine."""
     return by_edgeprune(
-        method=method, ramp=0.6, recover=(step,), epochs=epochs, learning_rate=0.003,
+        method=method, ramp=RAMP, recover=(step,), epochs=epochs, learning_rate=RATE,
         decay="cosine", **how,
     )  # fmt: skip
 
 
 def ours(step: str, epochs: int, **how: Any) -> dict[str, Method]:
-    """What the documentation recommends, and the same by magnitude. ``step`` is "distill" where
-    the dense model is at its best, and "finetune" where more epochs would improve it too."""
+    """What the documentation recommends. ``step`` is "distill" where the dense model is at its
+    best, and "finetune" where more epochs would improve it too."""
+    return {"edgeprune": on_ramp("taylor", step, epochs, **how)}
+
+
+def by_magnitude(step: str, epochs: int, **how: Any) -> dict[str, Method]:
+    """The same but for the score."""
+    return {"edgeprune-by-magnitude": on_ramp("magnitude", step, epochs, **how)}
+
+
+def magnitude(epochs: int, **how: Any) -> dict[str, Method]:
+    """The same rate and ramp, on the labels alone, by |w|."""
+    return {"magnitude": on_ramp("magnitude", "finetune", epochs, **how)}
+
+
+def random(epochs: int, **how: Any) -> dict[str, Method]:
+    """What goes is drawn, at once; the same rate."""
     return {
-        "edgeprune": on_ramp("taylor", step, epochs, **how),
-        "edgeprune-by-magnitude": on_ramp("magnitude", step, epochs, **how),
+        "random": by_edgeprune(
+            method="random", epochs=epochs, learning_rate=RATE, decay="cosine", **how
+        )
     }
 
 
-def peers(epochs: int, block: tuple[int, int] = (1, 1), **how: Any) -> dict[str, Method]:
-    """What is to be beaten, with as many epochs."""
-    return {
-        "magnitude": in_rounds("magnitude", epochs, **how),
-        "random": in_rounds("random", epochs, **how),
-        "tfmot": by_tfmot(tfmot_peer.Decay(epochs, block=block)),
-        "tfmot-half": by_tfmot(tfmot_peer.Decay(epochs, end=0.5, block=block)),
-    }
+def tfmot(epochs: int, **how: Any) -> dict[str, Method]:
+    """By its guide, and with our rate and ramp: where its zeros are all there earlier, what is
+    left has longer to recover."""
+    kind = Decay(epochs, rate=RATE, cosine=True, start=0.0, end=RAMP, **how)
+    return {"tfmot": by_tfmot(Decay(epochs, **how)), "tfmot-tuned": by_tfmot(kind)}

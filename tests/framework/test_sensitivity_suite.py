@@ -5,14 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import pytest
 
 import edgeprune
-from benchmarks.sensitivity import cells, tfmot_peer
+from benchmarks.sensitivity import (
+    __main__ as suite,
+)
+from benchmarks.sensitivity import (
+    cells,
+    channels,
+    fronts,
+    judging,
+    nets,
+    sets,
+    tasks,
+    tfmot_peer,
+    thresholds,
+    weights,
+)
 from benchmarks.sensitivity.cells import RESULTS, Cell
 from benchmarks.sensitivity.channels import l1
 from benchmarks.sensitivity.fronts import area, best
@@ -20,6 +34,7 @@ from benchmarks.sensitivity.nets import NETS
 from benchmarks.sensitivity.page import PAGE, page
 from benchmarks.sensitivity.promises import Table, at_most, every_seed, of_peer
 from benchmarks.sensitivity.tasks import TASKS
+from edgeprune.models import forward, values_digest
 
 L = keras.layers
 
@@ -51,7 +66,8 @@ def test_the_page_is_made_of_the_results() -> None:
 
 def test_every_result_is_of_a_cell_and_every_cell_has_a_name_of_its_own() -> None:
     names = [cell.name for task in TASKS for cell in task.cells()]
-    assert len(set(names)) == len(names)
+    tables = [[cell.name for cell in task.cells()] for task in TASKS]
+    assert all(len(set(table)) == len(table) for table in tables)
     kept = {str(path.relative_to(RESULTS))[: -len(".json")] for path in RESULTS.rglob("*.json")}
     assert kept <= set(names)
 
@@ -73,6 +89,129 @@ def test_a_cell_is_measured_once_until_something_that_decides_it_changes(folder:
     assert kept["figures"] == {"lost": 1.0}
     assert dataclasses.replace(one, settings={"epochs": 2}).result() is None
     assert one.path.parent == folder / "t" / "net"
+
+
+def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def digests() -> dict[str, str]:
+        every = [cell for task in TASKS for cell in task.cells()]
+        return {cell.name: cells.digest_of(cell.inputs) for cell in every}
+
+    def changed() -> set[str]:
+        now = digests()
+        return {name.partition("/")[0] for name in before if now[name] != before[name]}
+
+    before = digests()
+    assert changed() == set()
+    for module, name, touched in (
+        (channels, "CALIBRATION", {"channels-at-once", "channels-tuned"}),
+        (channels, "STEP", {"channels-at-once", "channels-tuned"}),
+        (weights, "RAMP", {"lenet-300-100", "lenet-5-caffe", "blocks", "scattered"}),
+        (tasks, "SHRINK", {"blocks"}),
+        (thresholds, "GRID", {"threshold"}),
+        (thresholds, "BUDGET", {"threshold"}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, getattr(module, name) * 2)
+            assert changed() == touched, name
+    for name in fronts.CONSTANTS:
+        with monkeypatch.context() as patch:
+            patch.setitem(fronts.CONSTANTS, name, 1)
+            assert changed() == {"front"}, name
+    wider = dataclasses.replace(nets.CNN, build=nets.LENET_5.build)
+    assert wider.facts() != nets.CNN.facts()
+
+
+def images(part: str, spoilt: bool) -> sets.Examples:
+    rng = np.random.default_rng(7 if spoilt and part == "test" else len(part))
+    x = rng.random((600 if part == "train" else 100, 28, 28, 1), np.float32)
+    return sets.Examples(x, rng.integers(0, 10, len(x)).astype(np.int32))
+
+
+def few(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)), layers.Conv2D(4, 5, strides=4, activation="relu", name="a"),
+            layers.Flatten(name="b"), layers.Dense(8, "relu", name="c"),
+            layers.Dense(10, "softmax", name="d"),
+        ]
+    )  # fmt: skip
+
+
+def decided(patch: pytest.MonkeyPatch, spoilt: bool) -> dict[str, Any]:
+    """By cell, what it decided before it judged: weights, shares of the MACs, kept weights."""
+    tiny = nets.Net("tiny", few, nets.Recipe("digits", 400, 1))
+    models: list[str] = []
+
+    def predictor(model: Any) -> Any:
+        models.append(values_digest(model))
+        return forward.predictor(model)
+
+    def dense(net: nets.Net, seed: int) -> Any:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(seed)
+        return net.build(keras)
+
+    patch.setattr(nets.Net, "dense", dense)
+    patch.setattr(sets, "_opened", lambda name, part: images(part, spoilt))
+    patch.setattr(judging, "_opened", sets.untouched)
+    patch.setattr(judging, "predictor", predictor)
+    patch.setattr(channels, "CALIBRATION", 64)
+    patch.setattr(fronts, "VALIDATION", 64)
+    patch.setattr(fronts, "POINTS", 2)
+    patch.setattr(thresholds, "BUDGET", 0.5)
+    patch.setattr(fronts, "LEAST", 0.5)
+    plans = {name: fronts.methods()[name] for name in ("one ratio", "edgeprune")}
+    every = [
+        *weights.cells("weights", tiny, weights.ours("distill", 1), (0.5,), 1),
+        *channels.cells("at-once", tiny, channels.at_once(), (0.3,), 1)[:2],
+        *channels.cells("tuned", tiny, channels.tuned(1), (0.3,), 1)[:1],
+        *fronts.cells("front", tiny, plans, 1),
+        *thresholds.cells("threshold", tiny, 1)[:1],
+    ]
+    found: dict[str, Any] = {}
+    for each in every:
+        models.clear()
+        figures = each.measure(each)
+        if each.task == "threshold":  # its oracle looks, and is named so
+            found[each.name] = figures["kept"]
+        elif each.task == "front":
+            found[each.name] = [share for share, _ in figures["front"]]
+        else:
+            found[each.name] = list(models)
+    return found
+
+
+def test_nothing_is_decided_by_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for spoilt in (False, True):
+        with monkeypatch.context() as patch:
+            seen.append(decided(patch, spoilt))
+    assert len(seen[0]) == 7 and all(seen[0].values())
+    assert seen[0] == seen[1]
+
+
+def test_cells_that_began_differently_are_no_table(folder: Path) -> None:
+    def one(method: str, begun: str) -> Cell:
+        figures = {"lost": 1.0, "dense_weights": begun}
+        return Cell("t", "net", method, 0.9, 0, {}, lambda cell: figures)
+
+    every = [one("edgeprune", "a"), one("tfmot", "b")]
+    for each in every:
+        each.run()
+    with pytest.raises(ValueError, match=r"began with different dense weights; measure one"):
+        Table(every)
+    assert Table(every[:1]).done() == 1
+
+
+def test_two_runs_share_the_cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "BUILD", folder)
+    one = cell("a", 1.0)
+    with one.claimed():
+        assert suite.measured(one, "1/1") and one.result() is None  # another run has it
+    assert suite.measured(one, "1/1") and one.result() is not None
 
 
 def test_less_than_a_peer_and_at_most_a_share_of_it(folder: Path) -> None:
@@ -107,8 +246,20 @@ def test_the_area_is_that_of_a_staircase() -> None:
 
 
 def test_of_plans_those_are_chosen_that_no_smaller_one_beats() -> None:
-    points: list[Any] = [(0.5, 0.7, "a"), (0.3, 0.8, "b"), (0.9, 0.9, "c"), (0.3, 0.1, "d")]
-    assert best(points) == [(0.3, "b"), (0.9, "c")]
+    class Known:
+        points: ClassVar[dict[str, tuple[float, float]]] = {
+            "a": (0.5, 0.7), "b": (0.3, 0.8), "c": (0.9, 0.9), "d": (0.3, 0.1),
+        }  # fmt: skip
+
+        def share(self, plan: str) -> float:
+            return self.points[plan][0]
+
+        def tried(self, plan: str) -> float:
+            return self.points[plan][1]
+
+    bench: Any = Known()
+    plans: list[Any] = list("abcd")
+    assert best(bench, plans) == ["b", "c"]
 
 
 @pytest.mark.parametrize("name", NETS)
