@@ -7,7 +7,10 @@ its source and of the files it depends on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from edgeprune.pipeline.modules import named_files, source_file
 from edgeprune.pipeline.record import Record
 from edgeprune.recipes import DataSource, Recipe, is_function
 from edgeprune.workspace import Workspace
+
+EVALUATING = frozenset({"check-evaluate", "evaluate"})
+"""The kinds of stages that may open the evaluation data; the first leaves nothing but its size."""
 
 
 class InputsChanged(Exception):
@@ -63,12 +69,23 @@ class Inputs:
         self._workspace = workspace
         self._record = record or Record(workspace)
         self._model_notes: tuple[str, ...] = ()
+        self._kind: str | None = None
 
     def anew(self) -> Inputs:
         """The same with nothing opened, and all that is known."""
         return Inputs(
             self.recipe, self._workspace, trust_model=self.trust_model, record=self._record
         )
+
+    @contextlib.contextmanager
+    def read_by(self, kind: str) -> Iterator[None]:
+        """While a stage of this kind is carried out: only :data:`EVALUATING` may open the
+        evaluation data."""
+        self._kind, before = kind, self._kind
+        try:
+            yield
+        finally:
+            self._kind = before
 
     # -- identities -------------------------------------------------------------------------
 
@@ -182,7 +199,8 @@ class Inputs:
 
     @functools.cached_property
     def roles(self) -> Any:
-        """The data, opened and checked against the model (:func:`edgeprune.feeding.roles`).
+        """The data, opened and checked against the model (:func:`edgeprune.feeding.roles`); the
+        evaluation data only within :meth:`read_by` of a stage that may.
 
         Raises:
             DataError: it does not fit the model.
@@ -193,7 +211,7 @@ class Inputs:
         opened = roles(self.recipe, self.model)
         for role, digest in opened.digests.items():
             self.check_returned(role, digest)
-        return opened
+        return replace(opened, evaluate=self._sealed(opened.evaluate))
 
     def holds_images(self, role: str) -> bool:
         """Whether a role's data is a folder of images, which Pillow reads."""
@@ -215,9 +233,15 @@ class Inputs:
         return int(known)
 
     def opened(self, role: str) -> Any:
-        """The data of one role as it is opened, whole."""
+        """The data of one role as it is opened, whole; for its digest.
+
+        Raises:
+            RuntimeError: a stage asks for the evaluation data that may not.
+        """
         from edgeprune.feeding import open_data
 
+        if role == "evaluate" and self._kind is not None:
+            self._check_may_evaluate()
         return open_data(
             getattr(self.recipe.data, role),
             role=role,
@@ -243,6 +267,23 @@ class Inputs:
         )
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _sealed(self, evaluate: Callable[[], Any]) -> Callable[[], Any]:
+        """``evaluate`` for the stages that may."""
+
+        def opened() -> Any:
+            self._check_may_evaluate()
+            return evaluate()
+
+        return opened
+
+    def _check_may_evaluate(self) -> None:
+        if self._kind not in EVALUATING:
+            raise RuntimeError(
+                f"internal error: the evaluation data is asked for by {self._kind or 'no stage'}; "
+                f"only {' and '.join(sorted(EVALUATING))} may open it, so that nothing is decided "
+                "by what judges in the end"
+            )
 
     def _sources(self) -> list[DataSource]:
         data = self.recipe.data

@@ -71,7 +71,8 @@ class Work:
             "evaluate": self._evaluate,
             "bench": self._bench,
         }
-        kinds[step.kind](step, folder)
+        with self.inputs.read_by(step.kind):
+            kinds[step.kind](step, folder)
 
     # -- before anything is trained -----------------------------------------------------------
 

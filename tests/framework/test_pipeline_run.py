@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,19 @@ import pytest
 
 import edgeprune
 from edgeprune.errors import DataError, LockedError, PlanError, RecipeError, TrainingError
+from edgeprune.models import load_model, values_digest
 from edgeprune.pipeline import clean, dry_run, run, workspace_of
+from edgeprune.pipeline.inputs import EVALUATING, Inputs
+from edgeprune.pipeline.steps import Step
+from edgeprune.pipeline.work import Work
+from edgeprune.progress import SILENT
+from edgeprune.recipes import Recipe
 from edgeprune.results import Result
+
+KINDS = {
+    "check", "check-evaluate", "rehearse", "search", "round", "strip", "recover", "export",
+    "verify", "evaluate", "bench",
+}  # fmt: skip
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -290,19 +302,90 @@ def test_budget_spent_at_once_is_an_error_that_says_by_how_much(project: Path) -
     assert run(project / "edgeprune.toml", sets=[*BUDGET, *sets], quick=True).sparsity > 0.9
 
 
-def test_evaluation_data_is_read_by_one_stage_only(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Spoil the evaluation labels: nothing but the evaluation itself may notice."""
-    first = run(project / "edgeprune.toml")
-    with np.load(project / "data.npz") as file:
-        arrays = dict(file)
+def spoil(file: Path) -> None:
+    """Other inputs and other labels to evaluate on, of the same shapes."""
+    with np.load(file) as opened:
+        arrays = dict(opened)
+    arrays["x_test"] = (-3 * arrays["x_test"][::-1] + 7).astype(np.float32)
     arrays["y_test"] = np.zeros_like(arrays["y_test"])
-    np.savez(project / "data.npz", **arrays)
-    second = run(project / "edgeprune.toml", sets=["gates.max_metric_drop=1"])
+    np.savez(file, **arrays)
+
+
+def left_by_stages(project: Path) -> dict[str, str]:
+    """Digests of whatever the stages left but for those that judge in the end: of a model its
+    values', as Keras writes the time into the file."""
+    found = {}
+    for file in sorted((project / ".edgeprune" / "stages").rglob("*")):
+        stage = file.relative_to(project / ".edgeprune" / "stages").parts[0]
+        if not file.is_file() or file.name == "key.json" or stage.startswith(("evaluate", "bench")):
+            continue
+        kept = file.suffix == ".keras"
+        digest = values_digest(load_model(file)) if kept else sha256(file.read_bytes()).hexdigest()
+        assert f"{stage}/{file.name}" not in found, "a stage was carried out twice"
+        found[f"{stage}/{file.name}"] = digest
+    return found
+
+
+@pytest.mark.parametrize(
+    ("prune", "sets"),
+    [
+        pytest.param(
+            'sparsity = 0.6\nscore = ["magnitude", "taylor", "fisher"]\nrehearsal_epochs = 1',
+            ['recover=["reconstruct", "batchnorm", "distill"]', "finetune.last_epochs=1"],
+            id="rehearsed",
+        ),
+        pytest.param(
+            'search = "sparsity"\nmax_drop = 0.2\nscore = "taylor"',
+            ['recover=["finetune"]', "prune.rounds=1", 'export.formats=["fp32"]'],
+            id="searched",
+        ),
+    ],
+)
+def test_evaluation_data_decides_nothing(
+    project: Path, tmp_path: Path, prune: str, sets: list[str]
+) -> None:
+    """Whatever the images and labels are that judge in the end, every stage before leaves the same
+    plans, weights and files; and other ones redo nothing of that."""
+    recipe = project / "edgeprune.toml"
+    text = recipe.read_text().replace('score = "taylor"\nsparsity = 0.6', prune)
+    text = text.replace('evaluate = { path = "data.npz"', 'evaluate = { path = "test.npz"')
+    recipe.write_text(text)
+    with np.load(project / "data.npz") as file:
+        np.savez(project / "test.npz", **{n: v for n, v in file.items() if n.endswith("_test")})
+    other = tmp_path / "other"
+    shutil.copytree(project, other)
+    spoil(other / "test.npz")
+    sets = ["finetune.epochs=1", "gates.max_metric_drop=1", *sets]
+    first, second = (run(folder / "edgeprune.toml", sets=sets) for folder in (project, other))
     assert second.plan == first.plan
-    assert [r.size_bytes for r in second.rows] == [r.size_bytes for r in first.rows]
     assert [r.metric for r in second.rows] != [r.metric for r in first.rows]
+    mine = left_by_stages(project)
+    assert mine == left_by_stages(other)
+    assert {"check/check.json", "round-1/plan.json", "recover/model.keras"} <= set(mine)
+    assert sum(name.endswith((".tflite", ".onnx")) for name in mine) >= 2
+    spoil(project / "test.npz")
+    states = dry_run(recipe, sets=sets)
+    assert {s.stage for s in states if not s.done} == {"check-evaluate", "evaluate"}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS - EVALUATING))
+def test_no_stage_but_those_that_evaluate_can_open_the_evaluation_data(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    recipe = Recipe.load(project / "edgeprune.toml")
+    workspace = workspace_of(recipe.path)
+    inputs = Inputs(recipe, workspace)
+    work = Work(recipe, inputs, {}, {}, SILENT)
+    step = Step(kind, workspace.stage(kind, {}), kind, {}, 1)
+    peeks = [lambda: inputs.roles.evaluate(), lambda: inputs.opened("evaluate")]
+    for peek in peeks:
+        monkeypatch.setattr(Work, f"_{kind}", lambda *_, peek=peek: peek())
+        with pytest.raises(RuntimeError, match=f"the evaluation data is asked for by {kind};"):
+            work.do(step, tmp_path)
+    with pytest.raises(RuntimeError, match="asked for by no stage"):
+        inputs.roles.evaluate()
+    with inputs.read_by("evaluate"):
+        assert inputs.roles.evaluate().examples == 200
 
 
 def test_one_run_at_a_time(project: Path) -> None:
