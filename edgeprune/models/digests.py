@@ -14,7 +14,9 @@ import keras
 import numpy as np
 
 from edgeprune.files import canonical_json, digest_of
+from edgeprune.models.identities import own_code
 from edgeprune.models.names import named_layers, named_weights
+from edgeprune.models.objectives import compile_state
 
 _LEFT_OUT = frozenset(
     {
@@ -95,8 +97,15 @@ def _compiled(model: Any) -> Any:
     if not getattr(model, "compiled", False):
         return None
     with contextlib.suppress(NotImplementedError, AttributeError, TypeError, ValueError):
-        return _nameless(_plain(model.get_compile_config()))
-    return "unknown"
+        return _with_code(_nameless(_plain(model.get_compile_config())), model)
+    return _with_code("unknown", model)
+
+
+def _with_code(compiled: Any, model: Any) -> Any:
+    """Keras has a user's own losses and metrics by name alone; their code counts."""
+    state = compile_state(model)
+    code = list(own_code([state.get(key) for key in ("loss", "metrics", "weighted_metrics")]))
+    return [compiled, *code] if code else compiled
 
 
 def _nameless(value: Any) -> Any:

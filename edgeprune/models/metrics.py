@@ -49,12 +49,14 @@ class Measure:
         make: from labels and outputs of the first batch to a fresh Keras metric; ``None`` for the
             loss itself.
         known: whether more is better, where the name tells.
+        asked: what was asked for, found where it was a ``module:function``.
     """
 
     name: str
     output: int
     make: Callable[[Any, Any], Any] | None
     known: bool | None
+    asked: Any = None
 
 
 def make_measure(metric: Any = None, *, model: Any, base: Path | None = None) -> Measure:
@@ -80,11 +82,13 @@ def make_measure(metric: Any = None, *, model: Any, base: Path | None = None) ->
     prefix = f"{names[output]}:" if output else ""
     name = prefix + _name(metric)
     if isinstance(metric, str) and metric == LOSS:
-        return Measure(LOSS, 0, None, False)
+        return Measure(LOSS, 0, None, False, LOSS)
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        return Measure(name, output, _accuracy, True)
+        return Measure(name, output, _accuracy, True, "accuracy")
     make = _factory(metric, base)
-    return Measure(name, output, lambda y, out: make(), _direction(metric, make))
+    own = isinstance(metric, str) and is_reference(metric)
+    asked = referred(metric, base, InputError) if own else metric
+    return Measure(name, output, lambda y, out: make(), _direction(metric, make), asked)
 
 
 def _compiled(model: Any, names: list[str]) -> tuple[int, Any]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from edgeprune.errors import DataError, InputError
 from edgeprune.models.fitting import check_labels
 from edgeprune.models.forward import flat, output_names, predictor
+from edgeprune.models.identities import identity_of
 from edgeprune.models.metrics import Measure, make_measure
 from edgeprune.models.objectives import Objective, make_objective
 
@@ -42,6 +43,15 @@ class Task:
     class_weights: ClassWeights | None
     outputs: tuple[str, ...]
     measure: Measure
+
+    def facts(self) -> dict[str, Any]:
+        """JSON values that tell this loss and this metric from others, whatever their names are:
+        part of the key of whatever is kept for later."""
+        return {
+            "loss": [self.loss.name, identity_of([self.loss.losses, self.loss.weights])],
+            "metric": [self.metric_name, identity_of(self.measure.asked)],
+            "higher_is_better": self.higher_is_better,
+        }
 
     def evaluate(self, predict: Predict, batches: Iterable[Any]) -> float:
         """The metric over all examples of ``batches``, each counted once (no sample weights).

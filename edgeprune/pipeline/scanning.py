@@ -262,8 +262,7 @@ class Scanning:
         return {
             "values": values_digest(self.model),
             "settings": settings_digest(self.model),
-            "loss": self.task.loss.name,
-            "metric": self.task.metric_name,
+            "task": self.task.facts(),
             "scoring": scoring.digest,
             "judging": judging.digest,
             "method": self.method,

@@ -115,9 +115,4 @@ def by_labels(task: Task) -> Aiming:
             higher_is_better=task.higher_is_better,
         )
 
-    return Aiming(at, task_facts(task))
-
-
-def task_facts(task: Task) -> dict[str, Any]:
-    """Loss and metric, for a key."""
-    return {"loss": task.loss.name, "metric": [task.metric_name, task.higher_is_better]}
+    return Aiming(at, task.facts())

@@ -13,7 +13,7 @@ import tensorflow as tf
 from edgeprune.errors import DataError, InputError, ModelError
 from edgeprune.models import Task, values_digest
 from edgeprune.models.forward import FreeBatch, examples_of, outputs_of, parts_of
-from edgeprune.recovery.aims import Aim, Aiming, task_facts
+from edgeprune.recovery.aims import Aim, Aiming
 from edgeprune.recovery.answers import averaged, distance, kinds_of
 from edgeprune.recovery.features import features_apart, shared_features, showing
 
@@ -83,7 +83,7 @@ def by_teacher(dense: Any, teaching: Teaching, task: Task | None, *, labels: boo
             list(teaching.features),
             teaching.features_weight,
         ],
-        "task": task_facts(task) if task is not None else None,
+        "task": task.facts() if task is not None else None,
         "labels": judged,
     }
 
