@@ -42,6 +42,8 @@ def asked(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Measure and write the page; 1 where a cell failed."""
     arguments = asked(words)
+    if arguments.jobs == 1 and not arguments.list:
+        set_up(threads=1)  # before the first net is built
     cells = chosen(arguments)
     if arguments.list:
         for cell in cells:
@@ -54,7 +56,6 @@ def main(words: Sequence[str] | None = None) -> int:
         failed = shared(arguments)
         write_page()
     else:
-        set_up(threads=1)
         failed = sum(not measured(cell, f"{n}/{len(cells)}") for n, cell in enumerate(cells, 1))
     return int(failed > 0)
 
