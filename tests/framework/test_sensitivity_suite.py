@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -212,6 +214,11 @@ def test_two_runs_share_the_cells(folder: Path, monkeypatch: pytest.MonkeyPatch)
     with one.claimed():
         assert suite.measured(one, "1/1") and one.result() is None  # another run has it
     assert suite.measured(one, "1/1") and one.result() is not None
+
+
+def test_a_run_of_its_own_begins() -> None:
+    words = ["-m", "benchmarks.sensitivity", "--jobs", "1", "--only", "none"]
+    subprocess.run([sys.executable, *words], cwd=PAGE.parent.parent, check=True, timeout=300)
 
 
 def test_less_than_a_peer_and_at_most_a_share_of_it(folder: Path) -> None:
