@@ -25,6 +25,7 @@ from edgeprune.costs import Cost
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
 from edgeprune.graphs import Graph, Group
+from edgeprune.npz import write_npz
 from edgeprune.patterns import Pattern
 from edgeprune.schemas import check_schema
 
@@ -181,7 +182,7 @@ class Plan:
             bits = {mask.weight: np.packbits(mask.keep) for mask in self.masks}
             beside = path.with_suffix(".npz")
             with writing(beside) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **dict(sorted(bits.items())))
+                write_npz(file, dict(sorted(bits.items())), compressed=True)
             content["bits"] = {"file": beside.name, "sha256": sha256_file(beside)}
         write_json(path, content)
 

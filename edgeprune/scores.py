@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgeprune.errors import PlanError
 from edgeprune.files import SCHEMA, writing
+from edgeprune.npz import write_npz
 from edgeprune.schemas import check_schema
 
 Kind = Literal["dense", "convolution", "transposed", "depthwise", "recurrent", "embedding"]
@@ -70,7 +71,7 @@ class Scores:
         arrays |= {f"weights/{name}": value for name, value in sorted(self.weights.items())}
         arrays |= {f"channels/{name}": value for name, value in sorted(self.channels.items())}
         with writing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            write_npz(file, arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> Scores:

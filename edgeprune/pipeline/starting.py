@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeprune.errors import OutputError
 from edgeprune.files import mapped_os_errors, write_bytes, writing
+from edgeprune.npz import write_npz
 from edgeprune.pipeline.looking import Looked
 from edgeprune.pipeline.parting import divided, relative
 from edgeprune.recipes import Recipe, is_function
@@ -49,7 +48,7 @@ class Start:
             path.parent.mkdir(parents=True, exist_ok=True)
         for name, arrays in self.arrays.items():
             with writing(path.parent / name) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                write_npz(file, arrays)
         for name, code in self.modules.items():
             write_bytes(path.parent / name, code.encode())
         # A recipe that its own reader refuses must not be left behind.

@@ -21,6 +21,7 @@ from edgeprune.graphs import Graph
 from edgeprune.models.forward import flat, input_names
 from edgeprune.models.marks import BATCH
 from edgeprune.models.sending import Sent
+from edgeprune.npz import write_npz
 from edgeprune.planning import from_group, from_weight
 from edgeprune.plans import Plan
 from edgeprune.scans import Of
@@ -73,7 +74,7 @@ def prepared(model: Any, scores: Scores, data: Dataset, of: Of, pattern: str) ->
                 f"{place:04d}": np.asarray(keras.ops.convert_to_numpy(array))
                 for place, array in enumerate(flat(batch[0], names))
             }
-            np.savez(folder / f"batch-{number:07d}.npz", allow_pickle=False, **arrays)
+            write_npz(folder / f"batch-{number:07d}.npz", arrays)
         yield Point(sent, of, pattern)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.files import writing
+from edgeprune.npz import write_npz
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +56,7 @@ class Checkpoint:
         arrays |= {f"variable/{n:06d}": value for n, value in enumerate(state.variables)}
         arrays |= {f"best/{n:06d}": value for n, value in enumerate(state.best)}
         with writing(self._path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            write_npz(file, arrays)
 
     def load(self) -> State | None:
         """The last state, or ``None`` where there is none of this fine-tuning."""

@@ -19,6 +19,7 @@ import numpy as np
 from edgeprune.errors import InputError
 from edgeprune.models.forward import Parts, examples_of
 from edgeprune.models.sending import Map, Sent
+from edgeprune.npz import write_npz
 from edgeprune.progress import SILENT, Progress
 from edgeprune.scoring.gathering import SHARD, Hands, Shard, Start
 from edgeprune.scoring.hiring import Terms, hired
@@ -119,7 +120,7 @@ def _written(folder: Path, number: int, chunks: Sequence[Parts]) -> int:
         for part, several in enumerate(parts)
         for place, array in enumerate(several)
     }
-    np.savez(_place(folder, number), allow_pickle=False, **arrays)
+    write_npz(_place(folder, number), arrays)
     return sum(map(examples_of, chunks))
 
 
