@@ -42,7 +42,8 @@ def score(
         graph: of ``model``, for scores of channels; traced where it is not given.
         microbatch: examples over which the gradient is averaged before its absolute value is
             taken; each batch as ``data`` gives it where absent.
-        chunk: most examples in memory at once; the scores do not depend on it.
+        chunk: most examples that go through the model at once; the scores do not depend on it, and
+            a micro-batch of several chunks takes one more forward pass.
         normalize: ``"sum"``, ``"mean"``, ``"max"`` or ``"l2"``: each layer's scores are divided by
             that of them.
         seed: of ``"random"`` and ``"obd"``.

@@ -100,20 +100,26 @@ class FreeBatch:
         self._compiled: Any = None
 
     def __call__(self, *arguments: tuple[Any, ...]) -> Any:
-        tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
-        if self._signature is None or not _fits(self._signature, tensors):
-            self._signature = _widened(self._signature, tf.nest.map_structure(_free, tensors))
-            # Concrete: TensorFlow warns of the many traces that many models rightly make.
-            self._compiled = tf.function(
-                self._function,
-                input_signature=self._signature,
-                jit_compile=self._jit,
-                autograph=False,
-            ).get_concrete_function()
+        tensors = self.traced(*arguments)
         try:
             return self._compiled(*tensors)
         except tf.errors.InvalidArgumentError as error:
             raise DataError(f"the data does not go through the model: {_cause(error)}") from error
+
+    def traced(self, *arguments: tuple[Any, ...]) -> Any:
+        """The arguments as tensors, when ``function`` is compiled for them; it does not run."""
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
+        if self._signature is None or not _fits(self._signature, tensors):
+            signature = _widened(self._signature, tf.nest.map_structure(_free, tensors))
+            # Concrete: TensorFlow warns of the many traces that many models rightly make.
+            self._compiled = tf.function(
+                self._function,
+                input_signature=signature,
+                jit_compile=self._jit,
+                autograph=False,
+            ).get_concrete_function()
+            self._signature = signature
+        return tensors
 
 
 def predictor(model: Any) -> Callable[[Any], Any]:

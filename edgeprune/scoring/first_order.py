@@ -1,8 +1,9 @@
-"""One forward and one backward pass a chunk: |∂E/∂w|, gates, and what the layers read."""
+"""|∂E/∂w|, gates, and what the layers read: one forward pass a chunk, one backward for what is of
+micro-batches and one for what is of examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,11 @@ import tensorflow as tf
 
 from edgeprune.graphs import Graph
 from edgeprune.models import Objective, kernels
-from edgeprune.models.forward import FreeBatch, Parts, outputs_of
+from edgeprune.models.forward import Parts, examples_of, outputs_of
 from edgeprune.scoring.group_sums import GroupSums
+from edgeprune.scoring.judging import Judge, Pull, faces_of, of_all, of_each, pulled
 from edgeprune.scoring.listening import Ears, Heard, ears, listening
+from edgeprune.scoring.one_each import EachStep, Over
 from edgeprune.scoring.statistics import Floats, Sums, emptied
 
 READING = ("norms", "gate", "gate_square", "active", "activation")
@@ -45,13 +48,13 @@ class FirstOrder:
         self._ears = ears(model, graph) if needs & set(READING) else Ears({})
         self._norms = self._ears.kernels if "norms" in needs else {}
         self._groups = self._ears.groups if needs & set(READING) - {"norms"} else {}
-        self._open = False
         self._gated = bool(needs & {"gate", "gate_square"})
         self._read = {name: _zeros([self._length(name)]) for name in self._norms}
         sizes = {name: graph[name].size for name in self._groups} if graph else {}
         fields = (*READING[1:], "count")
         self._told = {field: {n: _zeros([s]) for n, s in sizes.items()} for field in fields}
-        self._steps = {whole: FreeBatch(partial(self._taken, whole)) for whole in (True, False)}
+        self._judge = Judge(model, objective)
+        self._steps = {whole: EachStep(partial(self._taken, whole)) for whole in (True, False)}
 
     def _length(self, name: str) -> int:
         reader = self._ears.kernels[name]
@@ -64,31 +67,66 @@ class FirstOrder:
         transposed = type(reader.layer).__name__.endswith("Transpose")
         return int(shape[rank + 1] if transposed else shape[rank] * groups)
 
-    def take(self, parts: Parts, *, whole: bool) -> float:
-        self._open |= not whole
-        return float(self._steps[whole](*parts))
+    def take(self, chunks: Sequence[Parts]) -> float:
+        whole = len(chunks) == 1
+        total = 0.0
+        pulls: list[tuple[Pull, ...]] = [()] * len(chunks)
+        if self._variables and not whole:
+            total, pulls = self._judge(chunks)
+        for parts, pull in zip(chunks, pulls, strict=True):
+            total += float(self._steps[whole](*parts, pull))
+        examples = sum(map(examples_of, chunks))
+        self._close(whole, examples)
+        return total / max(examples, 1)
 
-    def _taken(self, whole: bool, inputs: Any, labels: Any, weights: Any) -> Any:
+    def _taken(
+        self,
+        whole: bool,
+        over: Over,
+        inputs: Any,
+        labels: Any,
+        weights: Any,
+        pulls: tuple[Pull, ...],
+    ) -> Any:
+        """One chunk; of one that is whole, or of which only the examples count, the sum of the
+        losses of its examples."""
         reading = {reader for places in self._groups.values() for reader, _ in places}
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        both = self._gated and bool(self._variables)
+        with tf.GradientTape(persistent=both, watch_accessed_variables=False) as tape:
             tape.watch(list(self._variables.values()))
             with listening({*self._norms.values(), *reading}, tape) as heard:
-                outputs = outputs_of(self._model, inputs, training=False)
-            loss = self._objective(labels, outputs, weights)
-        examples = tf.shape(inputs[0])[0]
+                faces = faces_of(outputs_of(self._model, inputs, training=False))
+        judged = self._objective, labels, faces, weights
+        total: Any = 0.0
+        if self._variables:
+            if whole:
+                total, pulls = of_all(*judged)
+            self._sum(whole, pulled(tape, faces, pulls, list(self._variables.values())))
         gated = [one for one in heard if self._gated and one.reader in reading]
-        taken, slopes = tape.gradient(loss, [self._variables, [one.x for one in gated]])
+        slopes: list[Any] = []
+        if self._gated:
+            each, pulls = of_each(over, *judged)
+            total = total if self._variables else each
+            slopes = pulled(tape, faces, pulls, [one.x for one in gated])
+        self._read_by(heard)
+        told = {id(one): slope for one, slope in zip(gated, slopes, strict=True)}
+        self._tell(heard, told, tf.shape(inputs[0])[0])
+        return total
+
+    def _sum(self, whole: bool, found: list[Any]) -> None:
+        """The gradients of n E, E the loss of the n examples of the micro-batch."""
         # An embedding's comes as indexed slices.
-        gradients = {n: tf.convert_to_tensor(g) for n, g in taken.items() if g is not None}
+        gradients = {
+            name: tf.convert_to_tensor(gradient)
+            for name, gradient in zip(self._variables, found, strict=True)
+            if gradient is not None
+        }
         for name, total in (self._sums if whole else self._batch).items():
             if name in gradients:
-                dense = gradients[name] * tf.cast(examples, gradients[name].dtype)
+                dense = gradients[name]
                 total.assign_add(tf.cast(tf.abs(dense) if whole else dense, tf.float64))
         if self._made is not None:
-            self._made.take(gradients, examples)
-        self._read_by(heard)
-        self._tell(heard, {id(one): s for one, s in zip(gated, slopes, strict=True)}, examples)
-        return loss
+            self._made.take(gradients)
 
     def _read_by(self, heard: list[Heard]) -> None:
         """The squares of what is read, once for every reader."""
@@ -115,8 +153,6 @@ class FirstOrder:
                             told = _by_channel(value[None], channel, size)[0]
                             self._told[field][name].assign_add(told)
             if self._gated:
-                # The loss is a mean over the examples of the chunk; a gate is of one of them.
-                gate *= tf.cast(examples, tf.float64)
                 self._told["gate"][name].assign_add(tf.reduce_sum(tf.abs(gate), axis=0))
                 self._told["gate_square"][name].assign_add(tf.reduce_sum(tf.square(gate), axis=0))
 
@@ -136,12 +172,12 @@ class FirstOrder:
             found["count"] = tf.fill([x.shape[-1]], tf.cast(positions, tf.float64))
         return found
 
-    def close(self) -> None:
+    def _close(self, whole: bool, examples: int) -> None:
+        """The micro-batch ends."""
         if self._made is not None:
-            self._made.close()
-        if not self._open:
+            self._made.close(examples)
+        if whole:
             return
-        self._open = False
         for name, batch in self._batch.items():
             self._sums[name].assign_add(tf.abs(batch))
             batch.assign(tf.zeros_like(batch))

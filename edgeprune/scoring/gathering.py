@@ -26,6 +26,12 @@ from edgeprune.scoring.statistics import Floats, Gatherer, Sums
 
 SHARD = 16
 """Micro-batches of a shard."""
+_SLOPES = {
+    "gradient": "kernel", "square": "kernel", "curvature": "kernel", "gate": "channel",
+    "gate_square": "channel",
+}  # fmt: skip
+"""Fields that are zero everywhere only where the loss has no gradient, and of what they are."""
+_ALONE = {"channel": ", or one that is nothing for a single example"}
 CAUSES = "usual causes: inputs not scaled, labels outside the outputs, from_logits the wrong way"
 
 
@@ -86,12 +92,11 @@ class Hands:
         seen: list[int] = []
         at = start.example
         for number, chunks in enumerate(batches, start.batch + 1):
+            labelled = []
             for parts in chunks:
-                labelled = self.own.labelled(parts, at) if self.own is not None else parts
-                self._take(labelled, len(chunks) == 1, number)
+                labelled.append(self.own.labelled(parts, at) if self.own is not None else parts)
                 at += examples_of(parts)
-            for gatherer in self.gatherers:
-                gatherer.close()
+            self._take(labelled, number)
             seen.append(sum(map(examples_of, chunks)))
             told()
         sums: dict[str, Any] = {}
@@ -99,9 +104,9 @@ class Hands:
             sums |= gatherer.drained()
         return Shard(sums, tuple(seen))
 
-    def _take(self, parts: Parts, whole: bool, number: int) -> None:
+    def _take(self, chunks: Sequence[Parts], number: int) -> None:
         for gatherer in self.gatherers:
-            loss = gatherer.take(parts, whole=whole)
+            loss = gatherer.take(chunks)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"scoring: loss {self.objective.name!r} is {loss} in batch {number}; {CAUSES}"
@@ -128,9 +133,9 @@ class Hands:
         found: dict[str, Any] = {}
         for gatherer in self.gatherers:
             found |= gatherer.found(total, sum(seen))
-        for name in ("gradient", "square", "curvature"):
+        for name, of in _SLOPES.items():
             if name in found:
-                _check(found[name], self.objective)
+                _check(found[name], of, self.objective)
         return {**found, "examples": sum(seen), "batches": len(seen), "microbatch": max(seen)}
 
 
@@ -171,7 +176,7 @@ def _shards(
         start = start.after(shard)
 
 
-def _check(gradient: Mapping[str, Floats], objective: Objective) -> None:
+def _check(gradient: Mapping[str, Floats], of: str, objective: Objective) -> None:
     for name, value in gradient.items():
         if not np.isfinite(value).all():
             raise TrainingError(
@@ -180,6 +185,6 @@ def _check(gradient: Mapping[str, Floats], objective: Objective) -> None:
             )
     if gradient and not any(value.any() for value in gradient.values()):
         raise TrainingError(
-            f"scoring: loss {objective.name!r} does not change with any kernel; are the outputs "
-            "saturated, or is it a loss without a gradient?"
+            f"scoring: loss {objective.name!r} does not change with any {of}; are the outputs "
+            f"saturated, or is it a loss without a gradient{_ALONE.get(of, '')}?"
         )

@@ -34,12 +34,10 @@ class GroupSums:
         sizes = {group.name: group.size for group in graph.free}
         self._batch = {name: _zeros(size) for name, size in sizes.items()}
         self._sums = {name: _zeros(size) for name, size in sizes.items()}
-        self._examples = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
-    def take(self, gradients: Mapping[str, Any], examples: Any) -> None:
-        """The gradients of the mean loss of a chunk, by name of the weight."""
-        examples = tf.cast(examples, tf.float64)
-        self._examples.assign_add(examples)
+    def take(self, gradients: Mapping[str, Any]) -> None:
+        """What a chunk adds to the gradients of n E, by name of the weight; E is the loss of the n
+        examples of the micro-batch."""
         products = {
             name: tf.cast(gradients[name], tf.float64) * tf.cast(variable, tf.float64)
             for name, variable in self.variables.items()
@@ -50,16 +48,14 @@ class GroupSums:
             for member in members:
                 if member.weight in products:
                     summed = _along(products[member.weight], member)
-                    total.assign_add(examples * _by_channel(summed, member, total.shape[0]))
+                    total.assign_add(_by_channel(summed, member, total.shape[0]))
 
-    def close(self) -> None:
-        """A micro-batch ends."""
-        seen = tf.maximum(self._examples, 1.0)
+    def close(self, examples: int) -> None:
+        """A micro-batch of so many examples ends."""
         for group, batch in self._batch.items():
-            # The mean gradient of the micro-batch, squared, weighted by its examples.
-            self._sums[group].assign_add(tf.square(batch) / seen)
+            # The sum for E, squared, weighted by the examples.
+            self._sums[group].assign_add(tf.square(batch) / max(examples, 1))
             batch.assign(tf.zeros_like(batch))
-        self._examples.assign(0.0)
 
     def drained(self) -> dict[str, Floats]:
         """By group, the sums since the last time; they begin anew."""

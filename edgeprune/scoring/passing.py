@@ -76,7 +76,7 @@ def score_all(
         microbatch: examples over which the gradient is averaged before its absolute value is
             taken; each batch as it was given where absent. Formulas of single examples do not
             depend on it.
-        chunk: most examples in memory at once; the scores do not depend on it.
+        chunk: most examples that go through the model at once; the scores do not depend on it.
         normalize: see :func:`edgeprune.scoring.normalizing.normalized`.
         seed: of what is drawn (``random``, ``obd``, labels of its own).
         apart: takes the shards of the data to other processes (an executor's ``map``); the scores

@@ -1,11 +1,11 @@
 """Squares of gradients of one example each: the Fisher diagonal, and that of Gauss-Newton.
 
-Both ask for one backward pass an example, taken for many examples at a time.
+Both ask for one backward pass an example, taken for many examples at a time where TensorFlow can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import tensorflow as tf
 
 from edgeprune.errors import InputError
 from edgeprune.models import Objective, kernels
-from edgeprune.models.forward import FreeBatch, Parts, examples_of, outputs_of
+from edgeprune.models.forward import Parts, examples_of, outputs_of
+from edgeprune.scoring.judging import losses_of_each, with_values
 from edgeprune.scoring.microbatches import between
+from edgeprune.scoring.one_each import EachStep, Over, together
 from edgeprune.scoring.statistics import Floats, Sums, emptied
 
 AT_ONCE = 2**25
@@ -45,24 +47,27 @@ class Squares:
         self._sums = [
             tf.Variable(tf.zeros(v.shape, tf.float64), trainable=False) for v in self._variables
         ]
-        self._step = FreeBatch(self._taken)
+        self._step = EachStep(self._taken)
 
-    def take(self, parts: Parts, *, whole: bool) -> float:
-        total, loss = examples_of(parts), 0.0
-        for start in range(0, total, self._together):
-            few = between(parts, start, start + self._together)
-            loss += examples_of(few) * float(self._step(*few))
-        return loss / max(total, 1)
+    def take(self, chunks: Sequence[Parts]) -> float:
+        examples, loss = 0, 0.0
+        for parts in chunks:
+            total = examples_of(parts)
+            for start in range(0, total, self._together):
+                loss += float(self._step(*between(parts, start, start + self._together)))
+            examples += total
+        return loss / max(examples, 1)
 
-    def _taken(self, inputs: Any, labels: Any, weights: Any) -> Any:
-        pulled, losses = tf.vectorized_map(
+    def _taken(self, over: Over, inputs: Any, labels: Any, weights: Any) -> Any:
+        pulled, losses = over(
             lambda example: self._of_one(*example),
-            (inputs, labels, weights, *self._beside(inputs, labels, weights)),
+            (inputs, labels, weights, *self._beside(over, inputs, labels, weights)),
+            ([tf.TensorSpec(v.shape, v.dtype) for v in self._variables], tf.TensorSpec([])),
         )
         self._add(pulled)
-        return tf.reduce_mean(losses)
+        return tf.reduce_sum(losses)
 
-    def _beside(self, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
+    def _beside(self, over: Over, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
         """What each example is given beside its data."""
         return ()
 
@@ -78,7 +83,7 @@ class Squares:
             tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
             for gradient, variable in zip(gradients, self._variables, strict=True)
         ]
-        return dense, loss
+        return dense, tf.cast(loss, tf.float32)
 
     def _pulled(self, outputs: Any, loss: Any, *beside: Any) -> Any:
         """The number whose gradient is squared; what :meth:`_beside` gives comes behind."""
@@ -87,9 +92,6 @@ class Squares:
     def _add(self, pulled: Any) -> None:
         for total, gradient in zip(self._sums, pulled, strict=True):
             total.assign_add(tf.reduce_sum(tf.square(tf.cast(gradient, tf.float64)), axis=0))
-
-    def close(self) -> None:
-        pass
 
     def begin(self, example: int) -> None:
         pass
@@ -123,7 +125,7 @@ class Curvature(Squares):
     def begin(self, example: int) -> None:
         self._seen.assign(example)
 
-    def _beside(self, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
+    def _beside(self, over: Over, inputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
         outputs = outputs_of(self._model, inputs, training=False)
         flat = _flat(outputs)
         count = flat.shape[1]
@@ -132,7 +134,7 @@ class Curvature(Squares):
                 f"score 'obd' takes models of at most {MOST_OUTPUTS} outputs; this one has "
                 f"{count or 'an open number'}; take 'fisher'"
             )
-        roots = self._roots(flat, labels, outputs, weights)
+        roots = self._roots(over, flat, labels, outputs, weights)
         examples = tf.shape(flat)[0]
         numbers = self._seen + tf.range(examples)
         self._seen.assign_add(examples)
@@ -148,7 +150,7 @@ class Curvature(Squares):
         )  # fmt: skip
         return (tf.linalg.matvec(roots, signs),)
 
-    def _roots(self, flat: Any, labels: Any, outputs: Any, weights: Any) -> Any:
+    def _roots(self, over: Over, flat: Any, labels: Any, outputs: Any, weights: Any) -> Any:
         """√H of each example, (examples, outputs, outputs)."""
         sizes = [int(np.prod(output.shape[1:])) for output in outputs]
         with tf.GradientTape() as outer:
@@ -160,11 +162,10 @@ class Curvature(Squares):
                     tf.reshape(part, tf.shape(output))
                     for part, output in zip(parts, outputs, strict=True)
                 ]
-                # A mean over examples: their number makes the loss of each of them of it.
-                total = self._objective(labels, back, weights)
-                total *= tf.cast(tf.shape(flat)[0], total.dtype)
-            slope = inner.gradient(total, flat)
-        hessian = outer.batch_jacobian(slope, flat)
+                faces = with_values(outputs, back)
+                losses = losses_of_each(over, self._objective, labels, faces, weights)
+            slope = inner.gradient(losses, flat)
+        hessian = outer.batch_jacobian(slope, flat, experimental_use_pfor=over is together)
         hessian = tf.cast(hessian, tf.float64)
         values, vectors = tf.linalg.eigh((hessian + tf.linalg.matrix_transpose(hessian)) / 2)
         # What is zero but for rounding, or bends the other way, has no root.

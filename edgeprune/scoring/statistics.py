@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -74,12 +74,8 @@ class Gatherer(Protocol):
         """What comes next begins with this example of all, counted from 0."""
         ...
 
-    def take(self, parts: Parts, *, whole: bool) -> float:
-        """One chunk, where ``whole`` all of its micro-batch; the mean loss of its examples."""
-        ...
-
-    def close(self) -> None:
-        """A micro-batch ends."""
+    def take(self, chunks: Sequence[Parts]) -> float:
+        """One micro-batch, as its chunks; its loss."""
         ...
 
     def drained(self) -> Sums:
