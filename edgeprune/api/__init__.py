@@ -9,7 +9,7 @@ from edgeprune.api.files import bench, export, run, verify
 from edgeprune.api.loop import prune
 from edgeprune.api.models import cut, hold, load, strip, trace, zero
 from edgeprune.api.recoveries import distill, fine_tune, reconstruct, reestimate_batchnorm
-from edgeprune.api.scores_and_plans import front, plan, score
+from edgeprune.api.scores_and_plans import front, plan, score, score_all
 from edgeprune.api.trials import scan, search
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "run",
     "scan",
     "score",
+    "score_all",
     "search",
     "strip",
     "trace",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from edgeprune.api.given import as_globs, as_model
-from edgeprune.errors import PlanError
+from edgeprune.errors import InputError, PlanError
 from edgeprune.graphs import Graph
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
@@ -56,20 +56,58 @@ def score(
             a loss that cannot be sent to another process.
         TrainingError: the loss is not a finite number.
     """
+    (scores,) = score_all(
+        model, data, [method], loss, graph=graph, microbatch=microbatch, chunk=chunk,
+        normalize=normalize, seed=seed, workers=workers, progress=progress,
+    ).values()  # fmt: skip
+    return scores
+
+
+def score_all(
+    model: Any,
+    data: Any,
+    methods: Sequence[str],
+    loss: Any = None,
+    *,
+    graph: Graph | None = None,
+    microbatch: int | None = None,
+    chunk: int | None = None,
+    normalize: str = "none",
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress = SILENT,
+) -> dict[str, Scores]:
+    """:func:`score` by several methods at once: one pass over the data gathers what all of them
+    need, and each gives what it would alone.
+
+    Args:
+        methods: names, see :func:`score`.
+        model, data, loss, graph, microbatch, chunk, normalize, seed, workers: as there.
+
+    Returns:
+        By method, in the order asked for.
+
+    Raises:
+        DataError, InputError, TrainingError: as :func:`score`.
+    """
     from edgeprune.executors import shared
     from edgeprune.feeding import as_batches
-    from edgeprune.scoring import METHODS, score_model
+    from edgeprune.scoring import METHODS
+    from edgeprune.scoring import score_all as scored
 
+    if isinstance(methods, str) or not methods:
+        raise InputError(f"methods = {methods!r}: give a list of names, such as ['taylor', 'snip']")
     model = as_model(model)
     apart = shared(workers)
     batches = None if data is None else as_batches(data, model=model)
-    if graph is None and method in METHODS and METHODS[method].of == "channels":
+    known = [METHODS[method] for method in methods if method in METHODS]
+    if graph is None and any(formula.of == "channels" for formula in known):
         from edgeprune.surgery import trace
 
         graph = trace(model)
-    return score_model(
-        model, batches, method=method, loss=loss, graph=graph, microbatch=microbatch,
-        chunk=chunk, normalize=normalize, seed=seed, progress=progress,
+    return scored(
+        model, batches, list(dict.fromkeys(methods)), loss=loss, graph=graph,
+        microbatch=microbatch, chunk=chunk, normalize=normalize, seed=seed, progress=progress,
         apart=apart,
     )  # fmt: skip
 

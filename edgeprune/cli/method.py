@@ -27,7 +27,6 @@ from edgeprune.cli.options import (
     MaxMacs,
     MaxParameters,
     Method,
-    MethodOption,
     Metric,
     Minimum,
     Model,
@@ -80,7 +79,12 @@ def score(
         ),
     ] = None,
     loss: Judge = None,
-    method: MethodOption = Method.taylor,
+    method: Annotated[
+        list[Method] | None,
+        typer.Option(
+            help="How connections are scored; taylor. Of several: one pass, a file for each."
+        ),
+    ] = None,
     microbatch: Annotated[
         int, option(takes=whole(1), help="Examples whose gradients are averaged first.")
     ] = 32,
@@ -105,10 +109,10 @@ def score(
 
     given = None if data is None else str(data)
     source = verbs.Source(model, given, loss, trust=trust_model, threads=threads)
-    facts = verbs.score_file(
+    found = verbs.score_files(
         source,
         out,
-        method=method.value,
+        methods=[each.value for each in method or [Method.taylor]],
         microbatch=microbatch,
         chunk=chunk,
         normalize=normalize.value,
@@ -116,15 +120,20 @@ def score(
         workers=workers,
         progress=session.progress,
     )
-    line = f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}"
+    for facts in found:
+        if unscored := facts["facts"].get("unscored"):
+            session.say(
+                f"{facts['method']} says nothing of {', '.join(unscored)}: they keep their size"
+            )
+    told: Any = found[0] if len(found) == 1 else {"scores": found}
+    session.result(told, [f"{facts['file']}: {_scored(facts)}" for facts in found], json=json)
+
+
+def _scored(facts: dict[str, Any]) -> str:
     if facts["channels"]:
         count = sum(facts["channels"].values())
-        line = f"{count:,} channels of {len(facts['channels'])} groups scored by {facts['method']}"
-    if unscored := facts["facts"].get("unscored"):
-        session.say(
-            f"{facts['method']} says nothing of {', '.join(unscored)}: they keep their size"
-        )
-    session.result(facts, f"{out}: {line}", json=json)
+        return f"{count:,} channels of {len(facts['channels'])} groups scored by {facts['method']}"
+    return f"{facts['weights']:,} weights of {facts['kernels']} kernels scored by {facts['method']}"
 
 
 def zero(

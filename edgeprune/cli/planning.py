@@ -37,7 +37,15 @@ from edgeprune.cli.options import (
     gathered,
 )
 from edgeprune.cli.ranges import option, whole
-from edgeprune.cli.searching import Budget, Folds, Grid, Searched, check_search, search_parts
+from edgeprune.cli.searching import (
+    Budget,
+    Confidence,
+    Folds,
+    Grid,
+    Searched,
+    check_search,
+    search_parts,
+)
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import InputError
 
@@ -96,6 +104,7 @@ def plan(
     search: Searched = None,
     folds: Folds = 5,
     grid: Grid = None,
+    confidence: Confidence = None,
     seed: Seed = 0,
     threads: Threads = 2,
     trust_model: Trust = False,
@@ -130,10 +139,13 @@ def plan(
             source,  # type: ignore[arg-type]
             scores,  # type: ignore[arg-type]
             out, max_drop=max_drop, of=search.value if search else "sparsity", folds=folds,
-            grid=grid or (), pattern=pattern, inexact=inexact, **beside,
+            grid=grid or (), pattern=pattern, inexact=inexact,
+            **gathered({"confidence": confidence}), **beside,
         )  # fmt: skip
-    elif search is not None or grid:
-        raise InputError("--search and --grid ask for the largest share within --max-drop: add it")
+    elif search is not None or grid or confidence is not None:
+        raise InputError(
+            "--search, --grid and --confidence are of the largest share within --max-drop: add it"
+        )
     elif front is not None:
         _check_front(scores, inexact, pattern)
         facts = verbs.front_files(

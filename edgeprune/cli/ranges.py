@@ -60,6 +60,9 @@ def whole(least: int, most: int | None = None) -> Numbers:
 SHARE = Numbers(
     float, lambda x: 0 <= x < 1, "from 0 to below 1", "a share from 0 to below 1, such as 0.95"
 )
+CONFIDENCE = Numbers(
+    float, lambda x: 0.5 <= x < 1, "from 0.5 to below 1", "a share from 0.5 to below 1, such as 0.9"
+)
 SHARE_OR_ALL = Numbers(float, lambda x: 0 <= x <= 1, "0 to 1", "a share from 0 to 1")
 SOME_OR_ALL = Numbers(
     float, lambda x: 0 < x <= 1, "above 0, at most 1", "a share above 0, at most 1, such as 0.5"

@@ -24,9 +24,10 @@ from edgeprune.cli.options import (
     Threads,
     Trust,
     Workers,
+    gathered,
 )
 from edgeprune.cli.ranges import option, whole
-from edgeprune.cli.searching import shares
+from edgeprune.cli.searching import Confidence, shares
 from edgeprune.cli.tables import Whole, headed
 from edgeprune.cli.terminal import Session
 
@@ -61,6 +62,7 @@ def scan(
     examples: Annotated[
         int | None, option(takes=whole(2), help="Most examples that judge; else all.")
     ] = None,
+    confidence: Confidence = None,
     method: MethodOption = Method.taylor,
     pattern: PatternOption = "none",
     exclude: Exclude = None,
@@ -95,6 +97,7 @@ def scan(
         microbatch=microbatch,
         workers=workers,
         progress=session.progress,
+        **gathered({"confidence": confidence}),
     )
     session.result(
         facts, [*scan_parts(facts), f"{' and '.join(facts['files'])} written"], json=json

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
+from edgeprune.cli.ranges import CONFIDENCE, NOT_NEGATIVE, SHARE, option, whole
 from edgeprune.cli.tables import headed
 from edgeprune.errors import InputError
 
@@ -20,6 +20,10 @@ Budget = Annotated[
         takes=NOT_NEGATIVE,
         help="Find the largest share with which the metric loses no more.",
     ),
+]
+Confidence = Annotated[
+    float | None,
+    option("--confidence", takes=CONFIDENCE, help="Of what tells loss from noise; 0.95."),
 ]
 Folds = Annotated[int, option(takes=whole(2, 100), help="Of the cross-validation.")]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
-from edgeprune.models import architecture_digest, kernels
+from edgeprune.models import architecture_digest, kernels, named_weights
 from edgeprune.models.cloning import clone
 from edgeprune.models.values import array_of
 from edgeprune.plans import Plan
@@ -70,12 +70,12 @@ def reconstructed(
             f"the plan was made for the model {plan.model[:12]}, the dense one is "
             f"{architecture_digest(dense)[:12]}; give the plan that cut this dense model"
         )
-    if plan is not None and architecture_digest(pruned) == plan.model:
-        pruned, matched = nearly_zero(pruned, plan), Matched()
+    if _shapes(pruned) == _shapes(dense):
+        matched = Matched()
+        if plan is not None:
+            pruned = _with_zeros(pruned, nearly_zero(dense, plan), dense, matched)
     elif plan is not None:
         pruned, dense, matched = _by_plan(pruned, dense, plan)
-    elif _shapes(pruned) == _shapes(dense):
-        matched = Matched()
     else:
         dense = strip(dense, fold_batchnorm=True) if _folded(pruned, dense) else dense
         matched = match_channels(pruned, dense, trace(dense, inexact=True))
@@ -104,16 +104,23 @@ def _by_plan(pruned: Any, dense: Any, plan: Plan) -> tuple[Any, Any, Matched]:
     _check_shapes(pruned, made)
     whole = fold_batchnorm(dense)[0] if folded else dense
     matched = known_channels(made, whole, places)
+    return _with_zeros(pruned, made, whole, matched), whole, matched
+
+
+def _with_zeros(pruned: Any, made: Any, whole: Any, matched: Matched) -> Any:
+    """A copy of ``pruned`` with the zeros that a plan wrote, where they have grown back: those of
+    ``made`` which ``whole``, that it was made of, has not."""
     new = clone(pruned)
-    its, theirs = kernels(made), kernels(whole)
-    for name, kernel in kernels(new).items():
-        value = array_of(its[name].variable)
-        before = slices_of(array_of(theirs[name].variable), name, matched.places)
-        if before.shape == value.shape:
-            gone = (value == 0) & (before != 0)
-            kernel.variable.assign(np.where(gone, 0, array_of(kernel.variable)))
-    # Where all kernels are whole the dense model is compared with as it is.
-    return new, whole if matched.places else dense, matched
+    its, theirs = named_weights(made), named_weights(whole)
+    for name, variable in named_weights(new).items():
+        if name not in its or name not in theirs:
+            continue  # of a batch norm that was folded, or a bias that took constants
+        value = array_of(its[name])
+        before = slices_of(array_of(theirs[name]), name, matched.places)
+        gone = (value == 0) & (before != 0) if before.shape == value.shape else np.zeros(())
+        if gone.any():
+            variable.assign(np.where(gone, 0, array_of(variable)))
+    return new
 
 
 def _carried_out(dense: Any, plan: Plan, folded: bool) -> tuple[Any, Places]:

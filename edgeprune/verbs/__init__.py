@@ -10,7 +10,7 @@ from edgeprune.verbs.fronts import front_files
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
 from edgeprune.verbs.method import (
     prune_file,
-    score_file,
+    score_files,
     strip_file,
     zero_file,
 )
@@ -39,7 +39,7 @@ __all__ = [
     "report_file",
     "scan_file",
     "schema_of",
-    "score_file",
+    "score_files",
     "search_file",
     "show_profile",
     "strip_file",

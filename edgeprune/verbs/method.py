@@ -14,56 +14,67 @@ from edgeprune.verbs.counting import counts
 from edgeprune.verbs.sources import MODELS, Facts, Source, placed
 
 
-def score_file(
+def score_files(
     source: Source,
     out: Path,
     *,
-    method: str = "taylor",
+    methods: Sequence[str] = ("taylor",),
     microbatch: int = 32,
     chunk: int | None = None,
     normalize: str = "none",
     seed: int = 0,
     workers: int = 1,
     progress: Progress = SILENT,
-) -> Facts:
-    """Score every connection, or every channel; writes ``out`` (.npz). A score of weights alone
-    reads no data and needs no loss."""
-    source.gives(out, ".npz")
+) -> list[Facts]:
+    """Score every connection, or every channel, by each method, in one pass; writes ``out`` (.npz),
+    or where there are several methods a file for each beside it (``scores-taylor.npz`` …). Scores
+    of weights alone read no data and need no loss."""
+    methods = list(dict.fromkeys(methods))
+    files = {
+        method: out.with_name(f"{out.stem}-{method}{out.suffix}") if len(methods) > 1 else out
+        for method in methods
+    }
+    for file in files.values():
+        source.gives(file, ".npz")
     source.found()
     from edgeprune.executors import shared
     from edgeprune.models import make_objective
-    from edgeprune.scoring import METHODS, OWN, score_model
+    from edgeprune.scoring import METHODS, OWN, score_all
     from edgeprune.surgery import trace
 
     model = source.opened()
     loss, batches = None, None
-    formula = METHODS.get(method)
+    formulas = [METHODS[method] for method in methods if method in METHODS]
     own = source.loss in OWN
-    if formula is None or (formula.needs_data and formula.labels):
+    if any(formula.needs_data and formula.labels for formula in formulas):
         loss = source.loss if own else make_objective(source.loss, model=model, base=Path.cwd())
-    if formula is None or formula.needs_data:
+    if any(formula.needs_data for formula in formulas):
         batches = source.fed("inputs" if own else "calibrate", model).batches(microbatch)
-    scores = score_model(
+    found = score_all(
         model,
         batches,
-        method=method,
+        methods,
         loss=loss,
-        graph=trace(model) if formula is not None and formula.of == "channels" else None,
+        graph=trace(model) if any(formula.of == "channels" for formula in formulas) else None,
         chunk=chunk,
         normalize=normalize,
         seed=seed,
         apart=shared(workers),
         progress=progress,
     )
-    scores.save(out)
-    return {
-        "file": str(out),
-        "method": scores.method,
-        "kernels": len(scores.weights),
-        "weights": sum(int(array.size) for array in scores.weights.values()),
-        "channels": {name: int(array.size) for name, array in scores.channels.items()},
-        "facts": dict(scores.facts),
-    }
+    for method, scores in found.items():
+        scores.save(files[method])
+    return [
+        {
+            "file": str(files[method]),
+            "method": scores.method,
+            "kernels": len(scores.weights),
+            "weights": sum(int(array.size) for array in scores.weights.values()),
+            "channels": {name: int(array.size) for name, array in scores.channels.items()},
+            "facts": dict(scores.facts),
+        }
+        for method, scores in found.items()
+    ]
 
 
 def zero_file(source: Source, plan: Path, out: Path) -> Facts:

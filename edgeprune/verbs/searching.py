@@ -98,6 +98,7 @@ def scan_file(
     pattern: str = "none",
     exclude: Sequence[str] = (),
     examples: int | None = None,
+    confidence: float = 0.95,
     workers: int = 1,
     microbatch: int = 32,
     progress: Progress = SILENT,
@@ -110,7 +111,14 @@ def scan_file(
     from edgeprune.executors import shared
     from edgeprune.pipeline.scanning import RATIOS, Scanning, Sweep
 
-    sweep = Sweep(of, tuple(ratios or RATIOS), pattern, tuple(exclude), examples)  # type: ignore[arg-type]
+    sweep = Sweep(
+        of,  # type: ignore[arg-type]
+        tuple(ratios or RATIOS),
+        pattern,
+        tuple(exclude),
+        examples,
+        confidence,
+    )
     model = source.opened()
     scanning = Scanning(
         model,

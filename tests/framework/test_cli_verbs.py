@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from cli_process import Program, temporaries
 
+from edgeprune.scores import Scores
+
 MAKE = """
 import sys
 import numpy as np
@@ -401,6 +403,48 @@ def test_scores_of_channels_by_hand_and_in_rounds(program: Program, folder: Path
         folder, "score", "model.keras", "--method", "lamp", "--normalize", "sum", "-o", "lamp.npz"
     )
     assert facts["facts"] == {"unit": "none", "normalize": "sum"}
+
+
+def test_several_scores_in_one_pass_have_a_file_each(program: Program, folder: Path) -> None:
+    ask = ("score", "model.keras", "--data", "d.npz", "-o", "many.npz")
+    methods = ("taylor", "gate", "magnitude")
+    flags = [text for method in methods for text in ("--method", method)]
+    facts = program.facts(folder, *ask, *flags)
+    assert [(one["method"], one["file"]) for one in facts["scores"]] == [
+        (method, f"many-{method}.npz") for method in methods
+    ]
+    assert not (folder / "many.npz").exists()
+    alone = program.facts(folder, *ask, "--method", "taylor")
+    assert alone == {**facts["scores"][0], "file": "many.npz"}
+    one, other = (Scores.load(folder / f"{name}.npz") for name in ("many", "many-taylor"))
+    for name, array in one.weights.items():
+        np.testing.assert_array_equal(array, other.weights[name])
+    code, out, _ = program(folder, *ask, "--method", "lamp", "--method", "magnitude", "-q")
+    assert code == 0 and [line.split(":")[0] for line in out.splitlines()] == [
+        "many-lamp.npz",
+        "many-magnitude.npz",
+    ]
+    code, _, err = program(folder, *ask[:-1], "no/such\0.npz", *flags)
+    assert code != 0 and err.count("\n") == 1
+
+
+def test_intervals_are_as_sure_as_asked_for(program: Program, folder: Path) -> None:
+    ask = ("scan", "model.keras", "--data", "d.npz", "--ratios", 0.5, "--method", "magnitude")
+    wide, narrow = (
+        program.facts(folder, *ask, "--confidence", sure, "-o", f"sure{sure}")
+        for sure in (0.99, 0.6)
+    )
+    assert (wide["confidence"], narrow["confidence"]) == (0.99, 0.6)
+    for one, other in zip(wide["curves"], narrow["curves"], strict=True):
+        assert one["readings"][0]["low"] < other["readings"][0]["low"]
+    program.facts(folder, "score", "model.keras", "--method", "magnitude", "-o", "sure.npz")
+    ask = ("plan", "sure.npz", "--model", "model.keras", "--data", "d.npz", "-o", "surely.json")
+    facts = program.facts(folder, *ask, "--max-drop", 0.5, "--grid", "0.1,0.3", "--confidence", 0.8)
+    assert facts["search"]["confidence"] == 0.8
+    code, _, err = program(folder, *ask, "--sparsity", 0.5, "--confidence", 0.8)
+    assert code == 2 and "--confidence are of the largest share within --max-drop" in err
+    code, _, err = program(folder, *ask, "--max-drop", 0.5, "--confidence", 1)
+    assert code == 2 and "a share from 0.5 to below 1" in err
 
 
 def test_scores_without_labels(program: Program, folder: Path) -> None:

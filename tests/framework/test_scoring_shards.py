@@ -19,7 +19,7 @@ from edgeprune.models import save_model
 from edgeprune.scoring import score_all
 from edgeprune.scoring.gathering import SHARD
 from edgeprune.surgery import trace
-from edgeprune.verbs.method import score_file
+from edgeprune.verbs.method import score_files
 from edgeprune.verbs.sources import Source
 
 L = keras.layers
@@ -136,6 +136,8 @@ def test_the_command_line_shares_it_too(net: Any, tmp_path: Path) -> None:
         tmp_path / "m.keras", str(tmp_path / "d.npz"), "sparse_categorical_crossentropy"
     )
     for workers in (1, 2):
-        facts = score_file(source, tmp_path / f"{workers}.npz", microbatch=MICRO, workers=workers)
+        (facts,) = score_files(
+            source, tmp_path / f"{workers}.npz", microbatch=MICRO, workers=workers
+        )
         assert facts["facts"]["examples"] == EXAMPLES
     assert sha256_file(tmp_path / "1.npz") == sha256_file(tmp_path / "2.npz")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,6 +21,8 @@ SIGNATURES = {
     "load": "(path, *, trust=False)",
     "trace": "(model, *, inexact=False)",
     "score": "(model, data, method='taylor', loss=None, *, graph=None, microbatch=None, "
+    "chunk=None, normalize='none', seed=0, workers=1, progress=…)",
+    "score_all": "(model, data, methods, loss=None, *, graph=None, microbatch=None, "
     "chunk=None, normalize='none', seed=0, workers=1, progress=…)",
     "plan": "(scores, graph=None, *, sparsity=None, threshold=None, channels=None, "
     "max_macs=None, max_parameters=None, max_bytes=None, max_latency_ms=None, latency=None, "
@@ -127,3 +131,30 @@ def test_importing_loads_no_framework_and_little_else() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (Path(edgeprune.__file__).parent / "py.typed").is_file()
+
+
+def rows() -> list[tuple[str, str]]:
+    """Name and arguments of each function in the table of ``docs/python.md``, but for those that
+    leave some out."""
+    page = Path(__file__).parents[2] / "docs" / "python.md"
+    found = re.findall(r"^\| `(\w+)\((.*?)\)` \|", page.read_text(), re.MULTILINE)
+    found = [(name, args.replace("(0.1, … 0.9)", "RATIOS")) for name, args in found]
+    return [(name, args) for name, args in found if "…" not in args]
+
+
+@pytest.mark.parametrize(("name", "args"), rows())
+def test_the_table_of_functions_says_how_each_is_called(name: str, args: str) -> None:
+    told = re.sub(r"\([^()]*\)", "()", args)
+    there = [part.split("=")[0].strip() for part in told.split(",")]
+    parameters = inspect.signature(getattr(edgeprune, name)).parameters.values()
+    wanted: list[str] = []
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in wanted:
+            wanted.append("*")
+        wanted.append(parameter.name)
+    wanted = [each for each in wanted if each != "progress"]
+    assert there == (wanted[:-1] if wanted[-1] == "*" else wanted)
+
+
+def test_the_table_has_most_of_the_functions() -> None:
+    assert len(rows()) >= 15
