@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 from keras.src.backend import get_keras_mask, set_keras_mask
 
+from edgeprune.errors import InputError
 from edgeprune.models import Objective
 from edgeprune.models.forward import FreeBatch, Parts, outputs_of
 from edgeprune.scoring.one_each import Over
@@ -28,6 +29,20 @@ Pull = Mapping[str, Any]
 """Of a face, the slope of a loss by each tensor of it that has an influence, in its shape."""
 _SQUASHED = {"Softmax": tf.nn.softmax, "Sigmoid": tf.sigmoid}
 """Operations whose input cross-entropies take in place of their output, which may round to 0."""
+
+
+def check_reduced(objective: Objective) -> None:
+    """Refuse a loss that is no number, but one for each example or place.
+
+    Raises:
+        InputError: a Keras loss without a reduction.
+    """
+    for loss in objective.losses:
+        if getattr(loss, "reduction", "mean") in (None, "none"):
+            raise InputError(
+                f"loss {objective.name!r} has no reduction, and scores are of one number; give it "
+                "reduction='sum_over_batch_size'"
+            )
 
 
 def faces_of(outputs: Sequence[Any]) -> tuple[Face, ...]:

@@ -20,6 +20,7 @@ from edgeprune.scores import FloatArray, Scores
 from edgeprune.scoring.formulas import METHODS, Formula
 from edgeprune.scoring.gathering import Hands, gather
 from edgeprune.scoring.hiring import Terms, hired
+from edgeprune.scoring.judging import check_reduced
 from edgeprune.scoring.normalizing import normalized
 from edgeprune.scoring.own_labels import OWN, Kind, kinds_of
 from edgeprune.scoring.shards import gather_apart
@@ -109,7 +110,7 @@ class Scorer:
         loss_name: what the facts of the scores call the loss; its own name where absent.
 
     Raises:
-        InputError: an unknown method, or no loss where one is needed.
+        InputError: an unknown method, no loss where one is needed, or one without a reduction.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Scorer:
         objective = None
         if self._labelled and self._own is None:
             objective = make_objective(loss, model=model)
+            check_reduced(objective)
         self._terms = Terms(objective, needs, graph, seed)
         self._hands: Hands | None = None
         self._digest = architecture_digest(model)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgeprune.errors import TrainingError
+from edgeprune.errors import InputError, TrainingError
 from edgeprune.models import kernels
 from edgeprune.scoring import METHODS, score_all
 from edgeprune.scoring.passing import Scorer
@@ -254,3 +254,11 @@ def test_a_loss_that_is_nothing_for_one_example_is_refused_where_examples_are_as
     for method, of in (("fisher", "kernel"), ("gate", "channel")):
         with pytest.raises(TrainingError, match=f"'ranked' does not change with any {of}"):
             score_all(model, cut(data, MICRO), [method], loss=loss, graph=trace(model))
+
+
+@pytest.mark.parametrize("method", ["taylor", "fisher", "gate"])
+def test_a_loss_without_a_reduction_is_refused(method: str) -> None:
+    model, data, _ = made("root of a mean")
+    loss = Entropy(from_logits=True, reduction=None)
+    with pytest.raises(InputError, match=r"has no reduction.*give it reduction='sum_over_batch"):
+        score_all(model, cut(data, MICRO), [method], loss=loss, graph=trace(model))
