@@ -48,8 +48,8 @@ def _kept(amount: float) -> str:
 SEEDS = 3
 TFMOT = ("tfmot", "tfmot-tuned")
 NETS = (CNN, RESNET, MOBILE)
-SHRINK = 5e-5
-"""Of ours on the digits."""
+SHRINK = 1e-4
+"""Of ours on the digits; chosen for LeNet-300-100 on 10,000 training images that were held out."""
 SHRUNK = {"epochs": 120, "shrink": SHRINK}
 """Of LeNet-300-100."""
 SHRUNK_5 = {"epochs": 40, "shrink": SHRINK}
