@@ -25,7 +25,7 @@ from edgeprune.targets import Target
 DEBIAN = """\
 # a comment
 Types: deb deb-src
-URIs: http://deb.debian.org/debian
+URIs: http://deb.example.org/debian
 Suites: bookworm bookworm-updates
 Components: main
 Architectures: amd64
@@ -38,7 +38,7 @@ Components: main
 
 Enabled: no
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: http://deb.example.org/debian
 Suites: experimental
 Components: main
 """
@@ -75,7 +75,7 @@ def test_the_distributions_own_sources_are_taken_for_the_other_architecture(tmp_
         "deb http://ports.ubuntu.com/ubuntu-ports/ noble-security main",
     ]
     text = (into / "debian.sources").read_text()
-    assert text.count("URIs: ") == 1 and "URIs: http://deb.debian.org/debian\n" in text
+    assert text.count("URIs: ") == 1 and "URIs: http://deb.example.org/debian\n" in text
     assert "Architectures" not in text and "deb-src" not in text and "Signed-By: /usr" in text
     # This machine's own architecture is where it always was.
     apt.copied_sources(etc, into, "amd64")
