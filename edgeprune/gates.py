@@ -20,6 +20,10 @@ class Gates(Strict):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Slowest median on the target, in milliseconds."
     )
+    max_instructions: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Most instructions of one inference, counted as the target's core in qemu.",
+    )
     min_sparsity: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Least share of the original's kernel weights that is gone."
     )

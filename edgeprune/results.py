@@ -27,6 +27,8 @@ class Row:
         size_bytes, gzip_bytes: of the file.
         median_ms, p95_ms, peak_memory_bytes: as measured; ``None`` where not.
         note: why something was not measured.
+        instructions: of one inference, counted in an emulated target; ``None`` where not.
+        uncounted: why they were not, where a gate asks for them.
     """
 
     role: str
@@ -44,6 +46,8 @@ class Row:
     p95_ms: float | None = None
     peak_memory_bytes: int | None = None
     note: str = ""
+    instructions: int | None = None
+    uncounted: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Verdict:
     """One gate on one file.
 
     Attributes:
-        gate: ``"max_metric_drop"``, ``"max_bytes"``, ``"max_latency_ms"``, ``"min_sparsity"``.
+        gate: ``"max_metric_drop"``, ``"max_bytes"``, ``"max_latency_ms"``,
+            ``"max_instructions"``, ``"min_sparsity"``.
         target, file: what was judged.
         limit: from the recipe.
         value: found; ``None`` where it could not be evaluated.

@@ -1,8 +1,17 @@
 """A file on a target: how long, how much memory."""
 
 from edgeprune.benchmarking.comparing import ratio
-from edgeprune.benchmarking.emulating import count_files
+from edgeprune.benchmarking.emulating import count_files, counting_facts, uncountable
 from edgeprune.benchmarking.fitting import fit_files
 from edgeprune.benchmarking.rounds import ROUNDS, bench_files, unreachable
 
-__all__ = ["ROUNDS", "bench_files", "count_files", "fit_files", "ratio", "unreachable"]
+__all__ = [
+    "ROUNDS",
+    "bench_files",
+    "count_files",
+    "counting_facts",
+    "fit_files",
+    "ratio",
+    "uncountable",
+    "unreachable",
+]

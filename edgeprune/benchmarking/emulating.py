@@ -12,8 +12,8 @@ import numpy.typing as npt
 from edgeprune.artifacts import Port
 from edgeprune.counts import Count
 from edgeprune.emulation import Land, qemu_cpu
-from edgeprune.emulation.counting import DISTRIBUTIONS, emulate
-from edgeprune.errors import ArtifactError, InputError, MeasurementError
+from edgeprune.emulation.counting import DISTRIBUTIONS, counting_plugin, emulate
+from edgeprune.errors import ArtifactError, EmulationError, InputError, MeasurementError
 from edgeprune.files import sha256_file
 from edgeprune.progress import SILENT, Progress
 from edgeprune.runtimes import Runner, engine_of
@@ -22,6 +22,27 @@ from edgeprune.targets import Target
 TOLERANCE = 1e-4
 """Of the largest output, between two machines; whole numbers may differ by one step."""
 _SEED = 20
+
+
+def uncountable(target: Target) -> str | None:
+    """Why no instructions can be counted for the target, here and now; ``None`` where they can."""
+    try:
+        qemu_cpu(target)
+        land = Land.required()
+    except EmulationError as error:
+        return str(error)
+    return counting_plugin(land)[1] or None
+
+
+def counting_facts(target: Target) -> dict[str, Any]:
+    """What can change a count, for stage keys: the cores, and all that emulates them."""
+    facts, land = target.facts(), Land.found()
+    return {
+        "target": target.measuring_facts(),
+        "cores": {key: facts[key] for key in ("clusters", "extensions")},
+        "emulated": None if land is None else dict(land.archives),
+        "uncountable": uncountable(target),
+    }
 
 
 def count_files(

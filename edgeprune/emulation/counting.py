@@ -73,7 +73,7 @@ def emulate(
     Raises:
         EmulationError: the engine's ARM build refuses the file, dies of it, or takes too long.
     """
-    plugin, uncounted = _plugin(land)
+    plugin, uncounted = counting_plugin(land)
     with tempfile.TemporaryDirectory(prefix="edgeprune-emulated-") as made:
         folder = Path(made)
         np.savez(folder / "inputs.npz", *inputs)
@@ -115,7 +115,7 @@ def _hexadecimal(text: str | bytes) -> int:
     return int(text, 16)
 
 
-def _plugin(land: Land) -> tuple[Path | None, str]:
+def counting_plugin(land: Land) -> tuple[Path | None, str]:
     """The compiled plugin; or ``None``, and why there is none."""
     version = land.versions.get("qemu", "unknown")
     major = version.partition(".")[0]

@@ -78,6 +78,14 @@ class Assembly:
         facts: dict[str, Any] = self.work.read(f"bench-{target.name}", "bench.json")
         return facts
 
+    def counts(self, target: Target) -> dict[str, Any] | None:
+        """What was counted in the emulated target; ``None`` where no gate asks for it."""
+        step = f"count-{target.name}"
+        if step not in self.work.steps:
+            return None
+        facts: dict[str, Any] = self.work.read(step, "counts.json")
+        return facts
+
     def measurements(self, targets: Iterable[Target]) -> list[Measurement]:
         """Every measurement with its raw samples."""
         return [
@@ -132,6 +140,11 @@ class Assembly:
             gzip_bytes=artifact["gzip_bytes"],
             note=bench["note"],
         )
+        counts = self.counts(target)
+        if role == "after" and counts is not None:
+            reason = counts["notes"].get(variant, "")
+            count = None if reason else counts["files"][variant]["instructions"]
+            row = replace(row, instructions=count, uncounted=reason)
         if measured is None:
             return row
         return replace(
@@ -198,6 +211,11 @@ class Assembly:
             for target in targets
             if self.bench(target)["note"]
         ]
+        for target in targets:
+            counts = self.counts(target) or {"notes": {}}
+            notes += [
+                f"{target.name}: {variant}: {note}" for variant, note in counts["notes"].items()
+            ]
         return tuple(notes)
 
     def _facts(self) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def judge(gates: Gates, row: Row, sparsity: float) -> list[Verdict]:
     verdicts = []
     for gate, limit, value, least in _values(gates, row, sparsity):
         if value is None:
-            note = row.note if gate == "max_latency_ms" else _no_number(row)
+            notes = {"max_latency_ms": row.note, "max_instructions": row.uncounted}
+            note = notes[gate] if gate in notes else _no_number(row)
             verdicts.append(_unjudged(gates, gate, limit, row.target, row.file, note))
             continue
         if gate == "max_metric_drop":
@@ -53,7 +54,9 @@ def judge(gates: Gates, row: Row, sparsity: float) -> list[Verdict]:
     return verdicts
 
 
-def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[str]:
+def foretold(
+    recipe: Recipe, target: Target, unreachable: str | None, uncountable: str | None
+) -> list[str]:
     """What is known before anything runs: gates that cannot be judged for a target, or that the
     recipe itself stands against; a line each.
 
@@ -61,18 +64,21 @@ def foretold(recipe: Recipe, target: Target, unreachable: str | None) -> list[st
         recipe: with its ``[prune]``, ``[export]`` and gates.
         target: one of its targets.
         unreachable: why nothing can be timed there; ``None`` where it can.
+        uncountable: why no instructions can be counted for it; ``None`` where they can.
     """
     gates = recipe.gates_for(target.name, target.gates)
     formats, asked = recipe.export.formats, recipe.prune
     if not any(map(target.takes, formats)):
         return [f"{target.name}: {no_file(target, formats)}; nothing will be released for it"]
-    lines = []
-    if gates.max_latency_ms is not None and unreachable is not None:
-        outcome = {
-            "break": 'it will count as broken (unmeasured = "allow" accepts it)',
-            "allow": 'unmeasured = "allow" accepts it',
-        }[gates.unmeasured]
-        lines.append(f"max_latency_ms cannot be judged: {unreachable}; {outcome}")
+    outcome = {
+        "break": 'it will count as broken (unmeasured = "allow" accepts it)',
+        "allow": 'unmeasured = "allow" accepts it',
+    }[gates.unmeasured]
+    lines = [
+        f"{gate} cannot be judged: {reason}; {outcome}"
+        for gate, reason in (("max_latency_ms", unreachable), ("max_instructions", uncountable))
+        if getattr(gates, gate) is not None and reason is not None
+    ]
     # With channels, more leaves than their share tells; with a threshold nothing is known.
     given = asked.sparsity if not asked.cuts else None
     least = gates.min_sparsity
@@ -122,5 +128,7 @@ def _values(
         yield "max_bytes", gates.max_bytes, row.size_bytes, False
     if gates.max_latency_ms is not None:
         yield "max_latency_ms", gates.max_latency_ms, row.median_ms, False
+    if gates.max_instructions is not None:
+        yield "max_instructions", gates.max_instructions, row.instructions, False
     if gates.min_sparsity is not None:
         yield "min_sparsity", gates.min_sparsity, sparsity, True

@@ -21,7 +21,7 @@ from edgeprune.pipeline.assembling import Assembly, released_name
 from edgeprune.results import Result
 from edgeprune.targets import Target
 
-UNSTABLE_GATES = ("max_latency_ms",)
+UNSTABLE_GATES = ("max_latency_ms", "max_instructions")
 """Gates whose values are no function of the inputs: they go to ``measurements.json``."""
 
 
@@ -112,13 +112,14 @@ def manifest(
 
 
 def measurements(assembly: Assembly, result: Result, target: Target) -> dict[str, Any]:
-    """What differs from one measuring to the next: latency, memory, the gates on them, the date,
-    the machine."""
+    """What differs from one measuring to the next: latency, memory, instructions, the gates on
+    them, the date, the machine."""
     return {
         "schema": SCHEMA,
         "target": target.name,
         "date": None,
         **assembly.bench(target),
+        **({"counts": counts} if (counts := assembly.counts(target)) is not None else {}),
         "gates": _gates(result, target, stable=False),
     }
 

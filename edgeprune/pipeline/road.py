@@ -219,12 +219,15 @@ class _Road:
     def foretell(self) -> None:
         """Say now what the targets make of the widths, and which gates cannot be judged, or can
         hardly be kept."""
-        from edgeprune.benchmarking import unreachable
+        from edgeprune.benchmarking import uncountable, unreachable
 
         if self._rounding:
             self.progress.say(f"note: {self._rounding}")
         for target in self.targets:
-            for line in foretold(self.recipe, target, unreachable(target)):
+            gates = self.recipe.gates_for(target.name, target.gates)
+            counted = gates.max_instructions is not None
+            uncounted = uncountable(target) if counted else None
+            for line in foretold(self.recipe, target, unreachable(target), uncounted):
                 self.progress.say(f"note: {line}")
 
     def released(self, target: Target) -> Path:

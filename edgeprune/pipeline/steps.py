@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeprune.benchmarking import counting_facts
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES, Recipe
 from edgeprune.recoveries import which_train, without_training
@@ -121,6 +122,16 @@ class Table:
                 files=roles,
                 target=target.name,
             )
+            if recipe.gates_for(target.name, target.gates).max_instructions is not None:
+                self._add(
+                    f"count-{target.name}",
+                    counting_facts(target),
+                    libraries,
+                    kind="count",
+                    after=tuple(f"export-after-{variant}" for variant in formats),
+                    files=formats,
+                    target=target.name,
+                )
         return list(self._steps.values())
 
     def _last_epochs(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune.datasets import Dataset
-from edgeprune.errors import MeasurementError, TrainingError
+from edgeprune.errors import EmulationError, MeasurementError, TrainingError
 from edgeprune.files import now, write_json
 from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.goals import Goal
@@ -70,6 +70,7 @@ class Work:
             "verify": self._verify,
             "evaluate": self._evaluate,
             "bench": self._bench,
+            "count": self._count,
         }
         with self.inputs.read_by(step.kind):
             kinds[step.kind](step, folder)
@@ -325,6 +326,28 @@ class Work:
                 measured_file = {**measurement.facts(), "file": f"{role} {variant}"}
                 facts["files"][f"{role}-{variant}"] = measured_file
         write_json(folder / "bench.json", facts)
+
+    def _count(self, step: Step, folder: Path) -> None:
+        """Instructions of every file that the target runs, emulated; one that cannot be counted
+        leaves its reason."""
+        from edgeprune.benchmarking import count_files
+        from edgeprune.emulation import Land
+
+        target = self.targets[step.facts["target"]]
+        facts: dict[str, Any] = {"files": {}, "notes": {}}
+        for variant in filter(target.takes, step.facts["files"]):
+            path = self.artifact_path("after", variant)
+            try:
+                (count,) = count_files([path], target, Land.required(), progress=self.progress)
+            except (EmulationError, MeasurementError) as error:
+                facts["notes"][variant] = str(error)
+                continue
+            facts["files"][variant] = {**count.facts(), "file": f"after {variant}"}
+            if not count.outputs_match:
+                facts["notes"][variant] = "emulated, the file's outputs are not this machine's"
+            elif count.instructions is None:
+                facts["notes"][variant] = count.uncounted
+        write_json(folder / "counts.json", facts)
 
     # -- what the stages share ----------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def _mark(verdict: Verdict) -> str:
 
 def gate_value(gate: str, value: float) -> str:
     """A limit or a value, exact enough that the comparison can be seen."""
-    if gate == "max_bytes":
+    if gate in ("max_bytes", "max_instructions"):
         return f"{value:,.0f}"
     if gate == "max_latency_ms":
         return f"{value:.4g} ms"

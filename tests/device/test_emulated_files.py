@@ -14,7 +14,7 @@ import pytest
 from edgeprune.benchmarking import count_files, emulating
 from edgeprune.cli import main
 from edgeprune.counts import Count
-from edgeprune.emulation import Land
+from edgeprune.emulation import Land, counting
 from edgeprune.emulation.counting import emulate
 from edgeprune.errors import ArtifactError, EmulationError
 from edgeprune.targets import Target
@@ -118,9 +118,7 @@ def test_a_runtime_without_symbols_gives_the_total_and_says_so(folder: Path) -> 
 def test_without_a_compiler_it_verifies_and_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "edgeprune.emulation.counting._plugin", lambda land: (None, "no C compiler")
-    )
+    monkeypatch.setattr(counting, "counting_plugin", lambda land: (None, "no C compiler"))
     asked = ["bench", str(folder / "fp32.tflite"), "--target", "raspberry-pi-4", "--via", "qemu"]
     assert main([*asked, "--json"]) == 0
     facts = json.loads(capfd.readouterr().out)
@@ -163,3 +161,48 @@ def test_what_the_arm_build_refuses_is_one_line(folder: Path, tmp_path: Path) ->
         emulate(bad, target, LAND, "litert", [np.zeros((1, 16, 16, 3), np.float32)])
     with pytest.raises(ArtifactError, match="no such file"):
         count_files([tmp_path / "none.tflite"], target, LAND)
+
+
+RECIPE = """\
+schema = 1
+model = "model.keras"
+recover = ["finetune"]
+data.train = { path = "data.npz", x = "x", y = "y" }
+data.evaluate = { path = "data.npz", x = "x_test", y = "y" }
+task = { loss = "sparse_categorical_crossentropy", metric = "accuracy" }
+prune = { score = "magnitude", sparsity = 0.5, rounds = 1 }
+finetune = { epochs = 1 }
+export.formats = ["fp32"]
+targets = [{ name = "raspberry-pi-4" }]
+gates.max_instructions = 1_000
+"""
+TRAIN = """
+import sys
+import keras, numpy as np
+x = np.random.default_rng(0).random((64, 12), np.float32)
+np.savez(f"{sys.argv[1]}/data.npz", x=x, x_test=1 - x, y=np.arange(64) % 3)
+keras.Sequential([
+    keras.Input((12,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3, "softmax"),
+]).save(f"{sys.argv[1]}/model.keras")
+"""
+
+
+@COMPILER
+def test_a_recipe_is_held_to_the_instructions_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "edgeprune.toml").write_text(RECIPE)
+    made = [sys.executable, "-c", TRAIN, str(tmp_path)]
+    assert subprocess.run(made, capture_output=True, check=False).returncode == 0
+    asked = [sys.executable, "-m", "edgeprune", "run", str(tmp_path / "edgeprune.toml"), "--json"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    (verdict,) = json.loads(done.stdout)["gates"]
+    assert verdict["gate"] == "max_instructions" and verdict["broken"]
+    assert 1_000 < verdict["value"] < 100_000
+    enough = round(verdict["value"] * 1.001) + 1
+    asked += ["--set", f"gates.max_instructions={enough}"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "dist" / "raspberry-pi-4"
+    counts = json.loads((folder / "measurements.json").read_bytes())["counts"]["files"]["fp32"]
+    assert counts["outputs_match"] and counts["emulated"] and counts["core"] == "cortex-a72"
+    assert counts["instructions"] == verdict["value"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,6 +199,79 @@ def test_gates_of_a_profile_hold_where_the_recipe_makes_none(project: Path) -> N
     assert {(v.gate, v.limit) for v in result.broken} == {("max_bytes", 10)}
     again = run(project / "edgeprune.toml", sets=[*SMALL, "gates.max_bytes=10_000_000"])
     assert not again.broken
+
+
+def test_instructions_that_cannot_be_counted_are_told_first_and_judged_last(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
+    recipe = project / "edgeprune.toml"
+    text = recipe.read_text().replace('name = "host"', 'name = "raspberry-pi-4"')
+    recipe.write_text(f"{text}max_instructions = 100\n")
+    why = "the emulated ARM is not set up; run: edgeprune targets emulate --setup"
+    for unmeasured, broken in (("break", True), ("allow", False)):
+        told = Told()
+        result = run(recipe, sets=[*SMALL, f'gates.unmeasured="{unmeasured}"'], progress=told)
+        assert any(
+            f"max_instructions cannot be judged: {why}" in line
+            for line in (told.before("check") if broken else told.lines)
+        )
+        verdicts = [each for each in result.gates if each.gate == "max_instructions"]
+        assert [(each.value, each.broken) for each in verdicts] == [(None, broken)] * 2
+        assert all(why in each.note for each in verdicts)
+        assert result.exit_code == (3 if broken else 0)
+        assert all(each.instructions is None for each in result.rows)
+
+
+def test_instructions_are_a_gate_on_each_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeprune import benchmarking, emulation
+    from edgeprune.counts import Count
+    from edgeprune.errors import EmulationError
+    from edgeprune.targets import Target
+
+    asked = []
+
+    def count_files(paths: Any, target: Target, land: Any, **more: Any) -> list[Count]:
+        (path,) = paths
+        asked.append(path.suffix)
+        if path.suffix == ".onnx" and len(asked) < 3:
+            raise EmulationError("it dies there")
+        right = len(asked) < 5
+        return [Count("", path.name, target.name, "", "", 1, "", "", right, 0.0, 1000, {"gemm": 9})]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
+    monkeypatch.setattr(benchmarking, "count_files", count_files)
+    land = emulation.Land(project, "python3", project / "qemu", {}, {"qemu": "10.0"})
+    monkeypatch.setattr(emulation.Land, "required", lambda: land)
+    recipe = project / "edgeprune.toml"
+    recipe.write_text(recipe.read_text().replace('name = "host"', 'name = "raspberry-pi-4"'))
+
+    def verdicts(limit: int) -> list[Any]:
+        result = run(recipe, sets=[*SMALL, f"gates.max_instructions={limit}"])
+        return [(v.value, v.broken) for v in result.gates if v.gate == "max_instructions"]
+
+    assert verdicts(1000) == [(1000, False), (None, True)]  # the second dies
+    assert verdicts(999) == [(1000, True), (None, True)]  # another limit counts nothing anew
+    assert asked == [".tflite", ".onnx"]
+    shutil.rmtree(project / ".edgeprune" / "stages" / "count-raspberry-pi-4")
+    assert verdicts(1000) == [(1000, False), (1000, False)]
+    folder = project / "dist" / "raspberry-pi-4"
+    measured = json.loads((folder / "measurements.json").read_bytes())
+    assert {each["gate"] for each in measured["gates"]} == {"max_instructions"}
+    assert measured["counts"]["files"]["fp32-sparse"]["instructions"] == 1000
+    assert measured["counts"]["notes"] == {}
+    assert "instructions" not in (folder / "manifest.json").read_text()
+    # Instructions of wrong outputs are worth nothing.
+    shutil.rmtree(project / ".edgeprune" / "stages" / "count-raspberry-pi-4")
+    result = run(recipe, sets=[*SMALL, "gates.max_instructions=1000"])
+    assert any("fp32-sparse: emulated, the file's outputs are not" in n for n in result.notes)
+    assert {v.gate for v in result.broken} == {"max_instructions"}
+    # Who asks for no gate gets no count, and no stage.
+    run(recipe, sets=SMALL)
+    assert len(asked) == 6
+    assert "counts" not in json.loads((folder / "measurements.json").read_bytes())
 
 
 def test_what_cannot_be_kept_is_said_before_the_training(

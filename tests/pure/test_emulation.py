@@ -381,15 +381,15 @@ def test_instructions_are_given_to_the_function_that_took_them(tmp_path: Path) -
 def test_where_it_cannot_count_it_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     land = made(cache)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert counting._plugin(land) == (
+    assert counting.counting_plugin(land) == (
         None,
         "no C compiler (cc, gcc or clang) to build the counting plugin with",
     )
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/false")
-    plugin, why = counting._plugin(land)
+    plugin, why = counting.counting_plugin(land)
     assert plugin is None and "/bin/false does not build the counting plugin" in why
     newer = Land(land.folder, land.python, land.qemu, land.archives, {"qemu": "10.0.2"})
-    assert counting._plugin(newer)[1].startswith("qemu 10.0.2 has another plugin interface")
+    assert counting.counting_plugin(newer)[1].startswith("qemu 10.0.2 has another plugin interface")
 
 
 def test_via_qemu_where_nothing_is_set_up_names_the_command(
