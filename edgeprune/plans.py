@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.costs import Cost
-from edgeprune.errors import PlanError
+from edgeprune.errors import OutputError, PlanError
 from edgeprune.files import SCHEMA, canonical_json, nearest, sha256_file, write_json, writing
 from edgeprune.graphs import Graph, Group
 from edgeprune.npz import write_npz
@@ -173,9 +174,11 @@ class Plan:
         holds its digest, so a run killed between the two leaves no plan that is half.
 
         Raises:
-            OutputError: a file cannot be written.
+            OutputError: a file cannot be written, or the ``.npz`` that lies there is no plan's.
         """
         path = Path(path)
+        if self.masks and (taken := taken_beside(path)):
+            raise OutputError(f"cannot write {path}: {taken}")
         content = {"schema": SCHEMA, "digest": self.digest(), "why": dict(self.why)}
         content |= self._facts()
         if self.masks:
@@ -219,6 +222,36 @@ class Plan:
         if content.get("digest") not in (None, plan.digest()):
             raise PlanError(f"{path}: changed since it was written (its digest differs)")
         return plan
+
+
+def taken_beside(path: Path) -> str | None:
+    """Why a plan may not be saved as ``path``: what lies beside it, under the name that its masks
+    would get, are not the masks of a plan. ``None`` where it may.
+
+    The masks of a plan are known by themselves (packed bits under names of weights), or by the plan
+    beside them, which holds their digest.
+    """
+    beside = path.with_suffix(".npz")
+    if not beside.exists() or _are_masks(beside):
+        return None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(path.read_bytes())["bits"]["sha256"] == sha256_file(beside):
+            return None
+    return (
+        f"its masks would replace {beside}, which holds no masks of a plan; name it otherwise, or "
+        "move that file away"
+    )
+
+
+def _are_masks(file: Path) -> bool:
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            # Names first: to unpack a large set of data takes long.
+            return all("/" in name for name in found.files) and all(
+                found[name].dtype == np.uint8 and found[name].ndim == 1 for name in found.files
+            )
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def _asked(graph: Graph, name: Any, asked: Iterable[Any]) -> Cut:

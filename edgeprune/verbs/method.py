@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeprune.errors import InputError
-from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import planned, profiled
 from edgeprune.verbs.counting import counts
-from edgeprune.verbs.sources import MODELS, Facts, Source, placed
+from edgeprune.verbs.sources import MODELS, Facts, Source, plan_placed
 
 
 def score_files(
@@ -139,11 +137,7 @@ def prune_file(
     source.gives(out, *MODELS)
     asked |= profiled(targets, latency, asked)
     if plan_out is not None:
-        placed(plan_out, ".json")
-        beside = plan_out.with_suffix(".npz")
-        check_file(beside)
-        if source.reads(beside):
-            raise InputError(f"{plan_out}: its masks would replace {beside}; name it otherwise")
+        plan_placed(plan_out, *source.read, latency)
     source.found()
     from edgeprune.models import save_model
     from edgeprune.pipeline.loop import pruned

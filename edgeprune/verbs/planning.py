@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError
-from edgeprune.files import check_file
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import BUDGETS, cuts, planned, profiled
 from edgeprune.verbs.descending import Anew, descent_of, few, given, method_of
-from edgeprune.verbs.sources import Facts, Source, placed
+from edgeprune.verbs.sources import Facts, Source, plan_placed
 
 
 def plan_file(
@@ -30,8 +29,7 @@ def plan_file(
     keywords of :func:`edgeprune.plan`; ``targets`` give the multiple and the latency table where
     they are not said; ``inexact`` frees groups as :func:`edgeprune.trace` does. Without ``scores``
     they are taken from ``model`` and its data, anew on the way down as ``anew`` says."""
-    placed(out, ".json")
-    check_file(out.with_suffix(".npz"))
+    plan_placed(out, scores, latency, *(model.read if model else ()))
     asked |= profiled(targets, latency, asked)
     if inexact and not cuts(asked):
         raise InputError(
@@ -42,7 +40,7 @@ def plan_file(
     if scores is None:
         plan, found, graph = _scored_anew(model, asked, anew or Anew(), inexact, progress)
     else:
-        plan, found, graph = _from_scores(scores, out, model, asked, anew, inexact)
+        plan, found, graph = _from_scores(scores, model, asked, anew, inexact)
     check_something(plan, found, graph)
     plan.save(out)
     facts = {"file": str(out), **planned(plan)}
@@ -53,7 +51,6 @@ def plan_file(
 
 def _from_scores(
     scores: Path,
-    out: Path,
     model: Source | None,
     asked: Mapping[str, Any],
     anew: Anew | None,
@@ -68,8 +65,6 @@ def _from_scores(
             "to take them; leave these out, or SCORES"
         )
     found = Scores.load(scores)
-    if out.with_suffix(".npz").resolve() == scores.resolve():
-        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
     graph = None
     if model is not None:
         from edgeprune.surgery import trace

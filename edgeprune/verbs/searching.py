@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError
-from edgeprune.files import check_file, check_folder, write_bytes
+from edgeprune.files import check_folder, write_bytes
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import planned, profiled
-from edgeprune.verbs.sources import Facts, Source
+from edgeprune.verbs.sources import Facts, Source, plan_placed
 
 
 def search_file(
@@ -36,10 +36,7 @@ def search_file(
     """Find the largest share within ``max_drop`` and decide what goes; writes ``out`` (.json, and
     its masks beside it). The folds are scored by the formula of ``scores``, and the plan is made
     from these."""
-    source.gives(out, ".json")
-    check_file(out.with_suffix(".npz"))
-    if out.with_suffix(".npz").resolve() == scores.resolve():
-        raise InputError(f"{out}: its masks would replace the scores, {scores}; name it otherwise")
+    plan_placed(out, scores, *source.read)
     asked: Facts = {"channels": 1 if of == "channels" else None}
     asked |= {} if multiple is None else {"multiple": multiple}
     multiple = (asked | profiled(targets, None, asked)).get("multiple")

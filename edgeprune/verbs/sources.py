@@ -46,6 +46,30 @@ def there(path: Path | str, error: type[InputError]) -> None:
         raise error(f"{path}: no such file; {_WANTED[error]}")
 
 
+def plan_placed(out: Path, *read: Path | str | None) -> None:
+    """:func:`placed` for a plan, which is two files: neither may be one that the verb reads, and
+    its ``.npz`` no other file of the user's.
+
+    Raises:
+        InputError: one would be replaced, or ``out`` ends in another suffix.
+        OutputError: one cannot be written.
+    """
+    from edgeprune.plans import taken_beside
+
+    placed(out, ".json")
+    beside = out.with_suffix(".npz")
+    check_file(beside)
+    places = [Path(path).expanduser().resolve() for path in read if path is not None]
+    if out.resolve() in places:
+        raise InputError(f"{out}: is what this reads; name the result otherwise")
+    if beside.resolve() in places:
+        raise InputError(
+            f"{out}: its masks would replace {beside}, which this reads; name it otherwise"
+        )
+    if taken := taken_beside(out):
+        raise InputError(f"{out}: {taken}")
+
+
 @dataclass(frozen=True)
 class Source:
     """What most verbs begin with.
@@ -78,9 +102,14 @@ class Source:
         if self.reads(out):
             raise InputError(f"{out}: is what this reads; name the result otherwise")
 
+    @property
+    def read(self) -> tuple[Path | str | None, ...]:
+        """The model and the data."""
+        return (self.model, self.data)
+
     def reads(self, out: Path) -> bool:
         """Whether ``out`` is the model or the data."""
-        given = [path for path in (self.model, self.data) if path is not None]
+        given = [path for path in self.read if path is not None]
         return any(Path(path).expanduser().resolve() == out.resolve() for path in given)
 
     def found(self) -> Source:

@@ -576,4 +576,25 @@ def test_nothing_that_is_read_is_written_over(program: Program, project: Path) -
         code, _, err = program(folder, *arguments)
         assert code == 2 and "is what this reads; name the result otherwise" in err
         assert err.count("\n") == 1
+    # A plan is two files; of the second, its name is not said.
+    shutil.copy(folder / "data.npz", folder / "other.npz")
+    before[folder / "other.npz"] = before[folder / "data.npz"]
+    asked = ("--model", "model.keras", "--data", "data.npz", "--sparsity", 0.5)
+    code, _, err = program(folder, "score", "model.keras", "--method", "magnitude", "-o", "s.npz")
+    assert code == 0, err
+    search = ("plan", "s.npz", *asked[:4], "--max-drop", 0.1)
+    prune = ("prune", "model.keras", *asked[2:], "-o", "x.keras", "--save-plan")
+    for arguments, words in (
+        (("plan", *asked, "-o", "data.json"), "replace data.npz, which this reads"),
+        (("plan", *asked, "-o", "other.json"), "replace other.npz, which holds no masks of a plan"),
+        (("plan", "s.npz", "--sparsity", 0.5, "-o", "s.json"), "replace s.npz, which this reads"),
+        (("plan", "s.npz", "--sparsity", 0.5, "-o", "data.json"), "which holds no masks of a plan"),
+        ((*search, "-o", "data.json"), "replace data.npz, which this reads"),
+        ((*search, "-o", "other.json"), "which holds no masks of a plan"),
+        ((*prune, "data.json"), "replace data.npz, which this reads"),
+        ((*prune, "other.json"), "which holds no masks of a plan"),
+    ):
+        code, _, err = program(folder, *arguments)
+        assert code == 2 and words in err and err.count("\n") == 1, err
     assert all(path.read_bytes() == content for path, content in before.items())
+    assert not [*folder.glob("*.json")]

@@ -147,23 +147,23 @@ def unlabelled(folder: Path) -> str:
     import numpy as np
 
     with np.load(folder / "d.npz") as file:
-        np.savez(folder / "x.npz", x=file["x"])
-    return "x.npz"
+        np.savez(folder / "inputs.npz", x=file["x"])
+    return "inputs.npz"
 
 
 def test_data_without_labels_is_enough_where_no_step_reads_them(
     program: Program, folder: Path, zeroed: Path, unlabelled: str
 ) -> None:
-    asked = ("recover", zeroed, "--data", "x.npz", "-o", "unlabelled.keras", "--method")
+    asked = ("recover", zeroed, "--data", "inputs.npz", "-o", "unlabelled.keras", "--method")
     assert program(folder, *asked, "batchnorm")[0] == 0
     code, _, err = program(folder, *asked, "finetune")
-    assert code == 2 and "x.npz: holds no array for the targets" in err, err
+    assert code == 2 and "inputs.npz: holds no array for the targets" in err, err
 
 
 def test_distillation_needs_the_dense_model_and_no_labels(
     program: Program, folder: Path, zeroed: Path, unlabelled: str
 ) -> None:
-    asked = ("recover", zeroed, "--data", "x.npz", "--method", "distill", "-o", "taught.keras")
+    asked = ("recover", zeroed, "--data", "inputs.npz", "--method", "distill", "-o", "taught.keras")
     code, _, err = program(folder, *asked)
     assert code == 2 and err.count("\n") == 1, err
     assert "--method distill needs the model as it was before pruning: add --dense MODEL" in err
@@ -182,7 +182,16 @@ def test_distillation_needs_the_dense_model_and_no_labels(
 def test_least_squares_tell_of_every_layer_and_read_no_labels(
     program: Program, folder: Path, zeroed: Path, unlabelled: str
 ) -> None:
-    asked = ("recover", zeroed, "--data", "x.npz", "--method", "reconstruct", "-o", "solved.keras")
+    asked = (
+        "recover",
+        zeroed,
+        "--data",
+        "inputs.npz",
+        "--method",
+        "reconstruct",
+        "-o",
+        "solved.keras",
+    )
     code, _, err = program(folder, *asked)
     assert code == 2 and err.count("\n") == 1, err
     assert "--method reconstruct needs the model as it was before pruning: add --dense MODEL" in err
@@ -207,7 +216,7 @@ def test_least_squares_find_the_channels_of_a_stripped_model_or_read_them_in_the
     half = ("--channels", 0.5, "--scope", "layer", "--model", "model.keras")
     program.facts(folder, "plan", "s.npz", *half, "-o", "ch.json")
     program.facts(folder, "strip", "model.keras", "--plan", "ch.json", "-o", "ch.keras")
-    solving = ("--data", "x.npz", "--method", "reconstruct", "--dense", "model.keras")
+    solving = ("--data", "inputs.npz", "--method", "reconstruct", "--dense", "model.keras")
     found = program.facts(folder, "recover", "ch.keras", *solving, "-o", "found.keras")
     assert found["output_error"]["after"] < found["output_error"]["before"]
     trained = load_model(folder / "ch.keras")
@@ -1061,7 +1070,7 @@ def test_the_same_call_gives_the_same_files(program: Program, folder: Path) -> N
         program.facts(folder, *asked, f"{name}-plan.json")
         # Its masks go into the .npz of the same name, which here are the scores.
         code, _, err = program(folder, *asked, f"{name}.json")
-        assert code == 2 and f"would replace the scores, {name}.npz" in err
+        assert code == 2 and f"its masks would replace {name}.npz, which this reads" in err
     with np.load(folder / "a.npz") as a, np.load(folder / "b.npz") as b:
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
     plans = [json.loads((folder / f"{name}-plan.json").read_text())["digest"] for name in "ab"]

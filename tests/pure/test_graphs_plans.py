@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeprune.errors import PlanError, VersionError
+from edgeprune.errors import OutputError, PlanError, VersionError
 from edgeprune.graphs import Graph, Group, Member
 from edgeprune.plans import Cut, Mask, Plan
 from edgeprune.scores import Scores
@@ -112,6 +112,32 @@ def test_plans_come_back_and_their_bytes_repeat(tmp_path: Path) -> None:
         assert mask.pattern == other.pattern and np.array_equal(mask.keep, other.keep)
     again.save(tmp_path / "p.json")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+def test_a_plan_replaces_no_file_but_the_masks_of_a_plan(tmp_path: Path) -> None:
+    """The name of the plan says nothing of the .npz beside it, which may be a user's data."""
+    path, plan, rng = tmp_path / "img.json", _plan(), np.random.default_rng(1)
+    for arrays in (
+        {"x": rng.random((4, 3)), "y": np.arange(4)},
+        {"x": np.arange(9, dtype=np.uint8)},
+        {"a/kernel": rng.random(9).astype(np.float32)},
+    ):
+        np.savez(path.with_suffix(".npz"), **arrays)
+        before = path.with_suffix(".npz").read_bytes()
+        with pytest.raises(OutputError, match=r"img.npz, which holds no masks of a plan; name it"):
+            plan.save(path)
+        assert path.with_suffix(".npz").read_bytes() == before and not path.exists()
+    Plan(plan.model, plan.cuts).save(path)  # which writes no .npz
+    path.with_suffix(".npz").unlink()
+    # Over a plan of its own, also one of a model whose weights lie in no layer, or half a one.
+    for weight in ("a/kernel", "kernel"):
+        one = Plan(plan.model, (), (Mask(weight, rng.random((5, 6)) < 0.5),))
+        one.save(path)
+        one.save(path)
+    plan.save(path)
+    path.unlink()
+    plan.save(path)
+    assert Plan.load(path).digest() == plan.digest()
 
 
 def test_the_digest_is_of_what_leaves_not_of_why() -> None:
