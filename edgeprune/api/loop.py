@@ -96,8 +96,10 @@ def prune(
         The small model, and the plan for the original's shapes.
 
     Raises:
-        PlanError: the request cannot be met, nothing would go, the first round already lost more
-            than ``max_drop``, or ``inexact`` without a step in ``recover`` that trains.
+        PlanError: goals that contradict each other or that nothing is done for (what a recipe's
+            ``[prune]`` refuses), the request cannot be met, nothing would go, the first round
+            already lost more than ``max_drop``, or ``inexact`` without a step in ``recover`` that
+            trains.
     """
     from edgeprune.pipeline.loop import pruned
 

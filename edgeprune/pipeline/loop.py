@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
 from edgeprune.models import make_task
+from edgeprune.pipeline.asked import check_asked
 from edgeprune.pipeline.goals import Goal, check_running
 from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
@@ -17,7 +18,7 @@ from edgeprune.pipeline.searching import Searching, Terms
 from edgeprune.planning import Budgets, Constraints, Latency, shortfall, staying
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Progress
-from edgeprune.recoveries import which_train, without_training
+from edgeprune.recoveries import without_training
 from edgeprune.recovery import Ramp, Teaching
 from edgeprune.searches import Search
 from edgeprune.surgery import StripReport, accounted
@@ -133,24 +134,25 @@ def pruned(
     which ``asked`` are those that a :class:`~edgeprune.pipeline.goals.Goal` has too.
 
     Raises:
-        PlanError: the request cannot be met, nothing would go, the first round already lost more
-            than ``max_drop``, or inexact channels without fine-tuning.
+        PlanError: what :func:`check_asked` refuses, the request cannot be met, nothing would go, or
+            the first round already lost more than ``max_drop``.
     """
     teaching = Teaching(temperature, alpha)
     check_steps(recover, model, teaching)
-    if asked.get("inexact") and not which_train(recover):
-        raise PlanError(
-            "inexact changes the outputs, and only fine-tuning sets that right: put 'finetune' "
-            "or 'distill' into recover, or use plan and cut"
-        )
+    whole = {
+        "max_macs": max_macs, "max_parameters": max_parameters, "max_bytes": max_bytes,
+        "max_latency_ms": max_latency_ms, "latency": latency, "multiple": multiple,
+        "minimum": minimum, "most": most, "ramp": ramp, "ramp_every": ramp_every, "regrow": regrow,
+        "shrink": shrink, "search": search, "folds": folds, "grid": grid,
+    }  # fmt: skip
+    check_asked(asked | whole, method=method, recover=recover)
     if search is not None:
-        asked |= _searchable(search, method or "taylor", asked)
-    elif grid:
-        raise PlanError("grid has the shares of a search, and none is asked for; add search")
+        if search not in ("sparsity", "channels"):
+            raise PlanError(f"search is of 'sparsity' or of 'channels', not of {search!r}")
+        # What is planned with as long as the share is not found.
+        asked[search] = 0.5
     table = None if latency is None else Latency.of(latency)
     budgets = Budgets(max_macs, max_parameters, max_bytes, max_latency_ms, table)
-    if search is not None and budgets:
-        raise PlanError(f"search finds the share itself: leave {budgets.said()} out, or search")
     goal = Goal(
         constraints=Constraints(multiple, minimum, most),
         budgets=budgets,
@@ -159,8 +161,8 @@ def pruned(
     )
     method = goal.score if method is None else method
     methods = [method] if isinstance(method, str) else method
-    way = {"ramp_every": ramp_every, "regrow": regrow or None, "shrink": shrink or None}
-    _check_ramp(goal, methods, recover, way)
+    for one in methods if goal.ramp is not None else ():
+        check_running(one)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
     if search is None:
@@ -200,37 +202,3 @@ def pruned(
     )
     small, report = loop.ended(turn)
     return Pruned(small, turn, before, loop, report, found)
-
-
-def _searchable(
-    search: str, method: str | Sequence[str], asked: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The share that stands in the place of the one to be found.
-
-    Raises:
-        PlanError: no budget, a share beside it, or several scores.
-    """
-    if search not in ("sparsity", "channels"):
-        raise PlanError(f"search is of 'sparsity' or of 'channels', not of {search!r}")
-    if asked.get("max_drop") is None:
-        raise PlanError("search needs max_drop: say how much the metric may lose")
-    for name in ("sparsity", "threshold", "channels"):
-        if asked.get(name) is not None:
-            raise PlanError(f"search finds the share itself: leave {name} out, or search")
-    if not isinstance(method, str):
-        raise PlanError("search takes one score; name one as method")
-    return {search: 0.5}
-
-
-def _check_ramp(
-    goal: Goal, methods: Sequence[str], recover: Sequence[str], way: Mapping[str, float | None]
-) -> None:
-    if goal.ramp is None:
-        for name, value in way.items():
-            if value is not None:
-                raise PlanError(f"{name} = {value} is of a ramp, and none is asked for; add ramp")
-        return
-    if not which_train(recover):
-        raise PlanError("a ramp grows while a model trains: put 'finetune' or 'distill' in recover")
-    for method in methods:
-        check_running(method)

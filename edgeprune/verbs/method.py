@@ -9,6 +9,7 @@ from typing import Any
 from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.asking import planned, profiled
 from edgeprune.verbs.counting import counts
+from edgeprune.verbs.recovering import check_read
 from edgeprune.verbs.sources import MODELS, Facts, Source, plan_placed
 
 
@@ -138,6 +139,11 @@ def prune_file(
     asked |= profiled(targets, latency, asked)
     if plan_out is not None:
         plan_placed(plan_out, *source.read, latency)
+    from edgeprune.pipeline.asked import check_asked
+
+    steps = asked.get("recover", ("finetune",))
+    check_asked(asked, method=asked.get("method"), recover=steps)
+    check_read(steps, asked, "--recover")
     source.found()
     from edgeprune.models import save_model
     from edgeprune.pipeline.loop import pruned

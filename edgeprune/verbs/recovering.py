@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError
 from edgeprune.progress import SILENT, Progress
-from edgeprune.recoveries import NEEDS
+from edgeprune.recoveries import NEEDS, which_train
 from edgeprune.verbs.counting import counts
 from edgeprune.verbs.sources import MODELS, Facts, Source
+
+_TEACH = ("temperature", "alpha", "features")
+_TRAIN = ("epochs", "learning_rate", "patience", "decay", "batch")
 
 
 def recover_file(
@@ -52,11 +55,7 @@ def recover_file(
     _check(methods, dense, out)
     asked = {"temperature": temperature, "alpha": alpha, "features": tuple(features) or None}
     teaching: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if teaching and "distill" not in methods:
-        raise InputError(
-            f"--{next(iter(teaching))} is of distill, which is not asked for "
-            f"({', '.join(methods)}); add --method distill, or leave it out"
-        )
+    check_read(methods, [*teaching, *settings], "--method")
     from edgeprune.plans import Plan
 
     held = Plan.load(plan) if plan is not None else None
@@ -99,6 +98,32 @@ def recover_file(
     save_model(new, out)
     facts = told[0] if len(methods) == 1 else {"steps": told}
     return {"file": str(out), **facts, **counts(model, new)}
+
+
+def check_read(steps: Sequence[str], given: Iterable[str], flag: str) -> None:
+    """Refuse settings that none of ``steps`` reads.
+
+    Args:
+        steps: names of :mod:`edgeprune.recoveries`.
+        given: names of settings, and of whatever else.
+        flag: of the steps, on the command line.
+
+    Raises:
+        InputError: with what to do.
+    """
+    done = ", ".join(steps) or "none"
+    for name in given:
+        said = f"--{name.replace('_', '-')}"
+        if name in _TEACH and "distill" not in steps:
+            raise InputError(
+                f"{said} is of distill, which is not asked for ({done}); add {flag} distill, or "
+                "leave it out"
+            )
+        if name in _TRAIN and not which_train(steps):
+            raise InputError(
+                f"{said} is of steps that train, and none is asked for ({done}); add {flag} "
+                "finetune, or leave it out"
+            )
 
 
 def _check(methods: Sequence[str], dense: Path | None, out: Path) -> None:

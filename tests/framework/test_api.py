@@ -42,6 +42,7 @@ def test_a_path_is_no_model(name: str, model: Any, said: str, tmp_path: Path) ->
     assert not any(tmp_path.iterdir())
 
 
+DATA = (np.zeros((40, 4), np.float32), np.zeros((40, 2), np.float32))
 SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] = {
     "a plan's path": (
         lambda model, _: edgeprune.zero(model, "plan.json"),  # type: ignore[arg-type]
@@ -69,6 +70,23 @@ SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] =
         ),
         PlanError,
         "'nowhere' matches no",
+    ),
+    "two goals for prune": (
+        lambda model, _: edgeprune.prune(model, DATA, loss="mse", sparsity=0.5, threshold=0.1),
+        PlanError,
+        "given: sparsity and threshold",
+    ),
+    "three goals for prune": (
+        lambda model, _: edgeprune.prune(
+            model, DATA, loss="mse", sparsity=0.5, channels=0.5, threshold=0.1
+        ),
+        PlanError,
+        "given: sparsity and threshold and channels",
+    ),
+    "a share for N:M": (
+        lambda model, _: edgeprune.prune(model, DATA, loss="mse", sparsity=0.9, pattern="2:4"),
+        PlanError,
+        "asks for sparsity too",
     ),
     "inputs of another shape": (
         lambda model, folder: edgeprune.verify(

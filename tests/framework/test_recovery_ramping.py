@@ -247,12 +247,12 @@ def test_a_ramp_to_the_share_that_a_search_finds(trained):
         ({"sparsity": 0.5, "ramp": 0.5, "ramp_every": 0}, "ramp_every = 0: at least 1"),
         ({"sparsity": 0.5, "ramp": 0.5, "regrow": 1.0}, "regrow = 1.0: a share"),
         ({"sparsity": 0.5, "ramp": 0.5, "shrink": -1.0}, "shrink = -1.0: a finite number, 0 or"),
-        ({"sparsity": 0.5, "shrink": 0.1}, "shrink = 0.1 is of a ramp, and none is asked for"),
+        ({"sparsity": 0.5, "shrink": 0.1}, "has shrink, .* and no ramp"),
         ({"channels": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"threshold": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"sparsity": 0.5, "ramp": 0.5, "recover": ()}, "put 'finetune' or 'distill' in"),
         ({"sparsity": 0.5, "ramp": 0.5, "method": "wanda"}, "'wanda' is none that it gives"),
-        ({"sparsity": 0.5, "regrow": 0.5}, "regrow = 0.5 is of a ramp, and none is asked for"),
+        ({"sparsity": 0.5, "regrow": 0.5}, "has regrow, .* and no ramp"),
     ],
 )
 def test_what_no_ramp_can_do_is_refused(trained, asked, said):

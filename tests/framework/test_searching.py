@@ -225,11 +225,14 @@ def test_prune_searches_first_and_goes_to_the_share_that_it_found(model) -> None
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"search": "sparsity"}, "needs max_drop"),
+        ({"search": "sparsity"}, "no max_drop"),
         ({"search": "weights", "max_drop": 0.1}, "not of 'weights'"),
-        ({"search": "sparsity", "max_drop": 0.1, "sparsity": 0.5}, "leave sparsity out"),
-        ({"search": "sparsity", "max_drop": 0.1, "method": ["taylor", "snip"]}, "one score"),
-        ({"sparsity": 0.5, "grid": [0.5]}, "add search"),
+        ({"search": "sparsity", "max_drop": 0.1, "sparsity": 0.5}, "given: sparsity and search"),
+        (
+            {"search": "sparsity", "max_drop": 0.1, "method": ["taylor", "snip"]},
+            "several scores; name one",
+        ),
+        ({"sparsity": 0.5, "grid": [0.5]}, "has grid and no search"),
     ],
 )
 def test_a_search_in_prune_that_lacks_something_is_one_line(model, settings, said) -> None:
