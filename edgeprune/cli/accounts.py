@@ -54,6 +54,10 @@ def pruned_parts(facts: Mapping[str, Any]) -> Iterable[Any]:
         if row["reason"]:
             count = row["asked"] - row["possible"]
             yield f"{row['group']}: {count} asked for {_stay(count)}: {row['reason']}"
+    told = {row["group"] for row in facts["cut"] if row["reason"]}
+    for each in (each for each in facts["held"] if each["layer"] not in told):
+        count = len(each["channels"])
+        yield f"{each['layer']}: {count} dead {_stay(count)}: {each['reason']}"
     if facts["stay"]:
         yield Text("Groups that keep every channel", style="bold")
     for each in facts["stay"]:

@@ -56,10 +56,11 @@ class Pruned:
         """What became of the request and of every group; JSON values.
 
         ``cut`` has a record for each group that lost channels, ``stay`` one for each reason for
-        which groups keep all; ``validation`` has the metric on the validation split, before and
-        after; ``asked`` and ``reached`` are shares (of the connections, and of the channels of the
-        groups that may be cut) or what budgets allow; where there are any, ``costs`` in ``reached``
-        has before, after and most of each kind. ``shortfall`` is why the channels are others.
+        which groups keep all, ``held`` one for each layer of which dead channels stay;
+        ``validation`` has the metric on the validation split, before and after; ``asked`` and
+        ``reached`` are shares (of the connections, and of the channels of the groups that may be
+        cut) or what budgets allow; where there are any, ``costs`` in ``reached`` has before, after
+        and most of each kind. ``shortfall`` is why the channels are others.
         """
         goal = self.rounds.goal
         report = accounted(self.rounds.original, self.model, self.report, self.plan)
@@ -68,8 +69,9 @@ class Pruned:
         stays = staying(self.rounds.graph, self.plan)
         stays |= {row["group"]: row["reason"] or HELD for row in rows if row["left"] == row["size"]}
         cut = [row for row in rows if row["left"] < row["size"]]
-        for row in cut:
-            stays.pop(row["group"], None)
+        held = report.facts()["kept"]
+        for name in [row["group"] for row in cut] + [each["layer"] for each in held]:
+            stays.pop(name, None)
         short = None
         if goal.channels is not None:
             short = shortfall(self.plan, self.rounds.graph, goal.channels)
@@ -85,6 +87,7 @@ class Pruned:
             "shortfall": short,
             "search": None if self.search is None else self.search.facts(),
             "cut": cut,
+            "held": held,
             "stay": [
                 {"reason": reason, "groups": [name for name, one in stays.items() if one == reason]}
                 for reason in dict.fromkeys(stays.values())

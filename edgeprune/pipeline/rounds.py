@@ -234,7 +234,7 @@ class Rounds:
         """The small model that the last round's becomes, and what left it; an inexact cut is
         recovered."""
         if not self.goal.inexact:
-            return strip_with_report(turn.model)
+            return strip_with_report(turn.model, plan=turn.plan)
         small, report = cut_with_report(turn.model, turn.plan)
         for name, reason in report.inexact.items():
             self.progress.say(f"{name}: inexact, the outputs change: {reason}")

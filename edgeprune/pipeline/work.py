@@ -183,7 +183,7 @@ class Work:
         if self.recipe.prune.inexact:
             stripped, report = cut_with_report(model, plan)
         else:
-            stripped, report = strip_with_report(model)
+            stripped, report = strip_with_report(model, plan=plan)
         report = accounted(self.inputs.model, stripped, report, plan)
         self._save(stripped, folder)
         facts = {"round": name, "lines": list(report.lines()), **report.facts()}

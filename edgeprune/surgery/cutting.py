@@ -11,6 +11,7 @@ from edgeprune.plans import Plan
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
+from edgeprune.surgery.quotas import patterns_of
 from edgeprune.surgery.stripping import StripReport, stripped
 from edgeprune.surgery.tracing import Trace, graph_of, traced
 from edgeprune.surgery.zeroing import Zeroed, check_plan
@@ -42,7 +43,8 @@ def cut_with_report(model: Any, plan: Plan) -> tuple[Any, StripReport]:
         for one in plan.cuts
         if (reason := graph[one.group].inexact) is not None and one.drop.size
     }
-    new, report = stripped(model, Decision(found, weights, _numbers(found, plan, reasons)))
+    forced = _numbers(found, plan, reasons)
+    new, report = stripped(model, Decision(found, weights, forced, patterns_of(plan)))
     return new, replace(report, inexact=reasons)
 
 

@@ -7,6 +7,7 @@ without it. What is never reached is dead, through residuals and loops too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.graphs import UNEVEN, evened
+from edgeprune.patterns import Pattern
 from edgeprune.surgery.blocks import INPUTS, NAMES, OUTPUTS, block_of, packed, whole_blocks
 from edgeprune.surgery.booking import Origin, origins_in
 from edgeprune.surgery.constants import Constants, arrived, constants, met, own
@@ -22,6 +24,7 @@ from edgeprune.surgery.costing import EMPTY, MORE_STAY
 from edgeprune.surgery.flows import Ids, Part, Values
 from edgeprune.surgery.grouped import Spread, gathered_shape
 from edgeprune.surgery.passing import passes
+from edgeprune.surgery.quotas import Quota, keeps, named, pattern_on
 from edgeprune.surgery.slicing import order_of, tiles
 from edgeprune.surgery.tracing import Step, Trace, runs_of
 
@@ -29,6 +32,7 @@ Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 ONE_STAYS = "at least one channel stays in a layer"
 BLOCKS = "blocks of {} stay whole"
+GROUPS = "groups of {} stay whole"
 
 
 def makers(step: Step, read: Part) -> tuple[Part, ...]:
@@ -125,12 +129,18 @@ class Decision:
         trace: of the model.
         weights: every weight, by name.
         forced: numbers of channels that leave whatever the outputs become.
+        patterns: by weight, the N:M that it is known to keep to; of others their zeros tell.
     """
 
     def __init__(
-        self, trace: Trace, weights: Mapping[str, Array], forced: Ids | None = None
+        self,
+        trace: Trace,
+        weights: Mapping[str, Array],
+        forced: Ids | None = None,
+        patterns: Mapping[str, Pattern] | None = None,
     ) -> None:
         self.trace = trace
+        self.patterns = patterns or {}
         self.runs = runs_of(trace.steps)
         self.weights = Spread(weights, self.runs)
         self.values: Constants = constants(trace.steps, self.weights)
@@ -153,6 +163,7 @@ class Decision:
         self._forced[[] if forced is None else forced] = True
         self._reads_of: dict[int, list[Read]] = {}
         self._parts_of: dict[int, list[Part]] = {}
+        self._steps_of: dict[int, list[Step]] = {}
         self._makes_of: dict[int, list[tuple[Step, Part]]] = {}
         for read in self.reads:
             for place in origins_in(trace.origins, read.part.ids).tolist():
@@ -161,6 +172,9 @@ class Decision:
             for part in step.parts:
                 for place in origins_in(trace.origins, part.ids).tolist():
                     self._parts_of.setdefault(place, []).append(part)
+                    steps = self._steps_of.setdefault(place, [])
+                    if not steps or steps[-1] is not step:
+                        steps.append(step)
                     if part.role == "makes":
                         self._makes_of.setdefault(place, []).append((step, part))
 
@@ -266,10 +280,12 @@ class Decision:
         for place in origins_in(self.trace.origins, np.concatenate(lanes)).tolist():
             origin = self.trace.origins[place]
             dead = ~self._alive_of(origin)
-            found = self._blocked(place, origin, dead) if dead.any() else []
-            if found:
+            if not dead.any():
+                continue
+            found, quotas = self._blocked(place, origin, dead), self._quotas(place, origin, dead)
+            if found or quotas:
                 ids = origin.start + np.flatnonzero(dead)
-                self._tell(ids, _blocks(found))
+                self._tell(ids, _blocks(found) if found else GROUPS.format(named(quotas)))
                 self._keep(ids)
         self._spread()
 
@@ -379,7 +395,53 @@ class Decision:
         return np.asarray(touches.any(axis=1))
 
     def _order(self, place: int, origin: Origin, dead: Bools) -> Ids:
-        """What stays, in its new order."""
+        """What stays, in its new order: blocks stay whole, and N:M keeps to its groups."""
+        order = self._in_blocks(place, origin, dead)
+        quotas = self._quotas(place, origin, dead)
+        if not quotas:
+            return order
+        size = math.lcm(*(quota.size for quota in quotas))
+        orders = [self.orders.get(each.name) for each in self.trace.origins]
+        for some in (order, whole_blocks(dead, size).order, np.arange(origin.size)):
+            orders[place] = some
+            if all(quota.stands(self.trace.origins, orders) for quota in quotas):
+                break
+        stay = np.sort(np.setdiff1d(some[dead[some]], order))
+        if stay.size:
+            self.kept.append((origin.name, stay, GROUPS.format(named(quotas))))
+        return some
+
+    def _quotas(self, place: int, origin: Origin, dead: Bools) -> list[Quota]:
+        """The kernels that keep to an N:M along the channels of a group."""
+        found = []
+        gone = np.append(~self._alive[:-1], False)
+        gone[origin.start : origin.start + origin.size] = dead
+        seen = set()
+        for step in self._steps_of[place]:
+            for part in step.parts:
+                name = step.weights[part.weight]
+                inside = origins_in(self.trace.origins, part.ids)
+                if part.role == "follows" or place not in inside or (name, part.axis) in seen:
+                    continue
+                seen.add((name, part.axis))
+                kernel = self.weights[name]
+                # Spread out, a grouped kernel has zeros in an order of their own.
+                if kernel.ndim < 2 or (name in self.runs and name not in self.patterns):
+                    continue
+                nonzero = np.moveaxis(kernel != 0, part.axis, 0).reshape(part.ids.size, -1)
+                asked = pattern_on(self.patterns, name, part.role, nonzero, gone[part.ids])
+                if asked is None or not keeps(nonzero, *asked):
+                    continue
+                lanes = tuple(
+                    other.ids
+                    for other in step.parts
+                    if (other.weight, other.axis) == (part.weight, part.axis)
+                )
+                found.append(Quota(f"{asked[0]}:{asked[1]}", *asked, nonzero, lanes))
+        return found
+
+    def _in_blocks(self, place: int, origin: Origin, dead: Bools) -> Ids:
+        """What stays, in an order that keeps blocks whole."""
         found = self._blocked(place, origin, dead)
         if not found:
             return np.flatnonzero(~dead)

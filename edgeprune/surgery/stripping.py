@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from edgeprune.models.names import named_layers, named_weights
+from edgeprune.plans import Plan
 from edgeprune.surgery.accounts import Account
 from edgeprune.surgery.carrying import Places, carried_out
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.deciding import Decision
 from edgeprune.surgery.flows import Ids
 from edgeprune.surgery.folding import fold_batchnorm as folded_batchnorm
+from edgeprune.surgery.quotas import patterns_of
 from edgeprune.surgery.telling import Kept, Telling
 from edgeprune.surgery.tracing import traced
 
@@ -120,14 +122,23 @@ def strip(model: Any, *, fold_batchnorm: bool = False) -> Any:
     return strip_with_report(model, fold_batchnorm=fold_batchnorm)[0]
 
 
-def strip_with_report(model: Any, *, fold_batchnorm: bool = False) -> tuple[Any, StripReport]:
+def strip_with_report(
+    model: Any, *, fold_batchnorm: bool = False, plan: Plan | None = None
+) -> tuple[Any, StripReport]:
     """:func:`strip`, and what left and what stayed.
+
+    Args:
+        model: see :func:`strip`.
+        fold_batchnorm: see :func:`strip`.
+        plan: what zeroed ``model``; its masks say which kernels keep to an N:M. Without it their
+            zeros tell.
 
     Raises:
         ModelError: a model that cannot be rebuilt from its config.
     """
     model, folded = folded_batchnorm(model) if fold_batchnorm else (model, ())
-    new, report = stripped(model, Decision(traced(model), arrays(model)))
+    patterns = patterns_of(plan)
+    new, report = stripped(model, Decision(traced(model), arrays(model), patterns=patterns))
     return new, replace(report, folded=folded)
 
 
@@ -158,7 +169,7 @@ def stripped(model: Any, decision: Decision) -> tuple[Any, StripReport]:
         for name, order in decision.orders.items():
             removed[name] = removed.get(name, 0) + numbers[name].size - order.size
             numbers[name] = numbers[name][order]
-        decision = Decision(traced(new), arrays(new))
+        decision = Decision(traced(new), arrays(new), patterns=decision.patterns)
     if new is None:
         new, _ = carried_out(decision, model)
     kept = telling.told(places, named_weights(new))

@@ -109,7 +109,7 @@ def strip_file(
     if plan is not None:
         source.fits(model, asked, plan)
     small, report = strip_with_report(
-        model if asked is None else zero(model, asked), fold_batchnorm=fold_batchnorm
+        model if asked is None else zero(model, asked), fold_batchnorm=fold_batchnorm, plan=asked
     )
     report = accounted(model, small, report, asked)
     save_model(small, out)

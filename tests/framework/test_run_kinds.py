@@ -114,6 +114,32 @@ def test_several_inputs_and_outputs(program: Program, tmp_path: Path) -> None:
     assert result["gates"]
 
 
+def test_n_of_m_is_kept_to_the_end(program: Program, tmp_path: Path) -> None:
+    """Units that are dead, here by their weights, leave only where no group of M is broken."""
+    model = keras.Sequential(
+        [keras.Input((12,)), L.Dense(24, "relu"), L.Dense(16, "relu"), L.Dense(3, "softmax")]
+    )
+    kernel, bias = model.layers[1].get_weights()
+    kernel[[1, 4, 5, 6, 7, 10, 19]] = 0
+    model.layers[1].set_weights([kernel, bias])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.save(tmp_path / "model.keras")
+    for name, count in (("train", 200), ("test", 80)):
+        x = RANDOM.normal(size=(count, 12)).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", x=x, y=x[:, :3].argmax(1))
+    recipe(tmp_path, prune='pattern = "2:4"')
+    released(program, tmp_path)
+    stages = tmp_path / ".edgeprune" / "stages"
+    (last,) = stages.glob("recover/*/model.keras")
+    small = keras.models.load_model(last)
+    assert small.layers[0].units == 20
+    for layer in small.layers:
+        led = np.asarray(layer.kernel) != 0
+        assert all(led[at : at + 4].sum(axis=0).max() <= 2 for at in range(0, len(led), 4))
+    (told,) = stages.glob("strip/*/strip.json")
+    assert any("groups of 2:4 stay whole" in line for line in json.loads(told.read_text())["lines"])
+
+
 def regressor() -> keras.Model:
     keras.utils.set_random_seed(2)
     return keras.Sequential([keras.Input((8,)), L.Dense(24, "relu"), L.Dense(1, name="value")])
