@@ -73,7 +73,7 @@ def search(
         constraints=Constraints(multiple, minimum, most),
     )  # fmt: skip
     terms = Terms(max_drop, of, folds, tuple(grid), confidence)
-    task = make_task(loss, metric, None, None, model=model, base=None)
+    task = make_task(loss, metric, None, None, model=model, base=None).told(progress)
     return Searching(
         model, as_dataset(data, model), task, method, goal, terms, microbatch, seed,
         recover=tuple(recover), progress=progress,
@@ -131,7 +131,7 @@ def scan(
 
     model = as_model(model)
     sweep = Sweep(of, tuple(ratios), pattern, as_globs(exclude), examples, confidence)
-    task = make_task(loss, metric, None, None, model=model, base=None)
+    task = make_task(loss, metric, None, None, model=model, base=None).told(progress)
     return Scanning(
         model, as_dataset(data, model), task, method, sweep, microbatch, seed,
         folder=None if folder is None else Path(folder),

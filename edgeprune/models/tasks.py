@@ -17,6 +17,7 @@ from edgeprune.models.forward import flat, output_names, predictor
 from edgeprune.models.identities import identity_of
 from edgeprune.models.metrics import Measure, make_measure
 from edgeprune.models.objectives import Objective, make_objective
+from edgeprune.progress import Progress
 
 Predict = Callable[[Any], Any]
 """From one batch's ``x`` to the outputs (an array, or arrays in the model's order)."""
@@ -52,6 +53,26 @@ class Task:
             "metric": [self.metric_name, identity_of(self.measure.asked)],
             "higher_is_better": self.higher_is_better,
         }
+
+    @property
+    def unjudged(self) -> str | None:
+        """Of several outputs, which one the metric judges, and which it does not; ``None`` where it
+        judges all."""
+        if len(self.outputs) < 2 or self.measure.make is None:
+            return None
+        mine = self.outputs[self.measure.output]
+        others = [repr(name) for name in self.outputs if name != mine]
+        return (
+            f"judged by {self.metric_name.removeprefix(mine + ':')} of {mine!r}; "
+            f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} not judged (choose with "
+            f"metric, as in --metric {others[0][1:-1]}:NAME, or loss for all)"
+        )
+
+    def told(self, progress: Progress) -> Task:
+        """This task; what it does not judge is said."""
+        if (line := self.unjudged) is not None:
+            progress.say(f"note: {line}")
+        return self
 
     def evaluate(self, predict: Predict, batches: Iterable[Any]) -> float:
         """The metric over all examples of ``batches``, each counted once (no sample weights).

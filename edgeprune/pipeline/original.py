@@ -55,7 +55,7 @@ def tried(task: Any, model: Any, validation: Dataset, *, scaled: bool) -> Tried:
             f"{task.metric_name} of the original model is {metric} on {part.examples} examples "
             "of train: check scaling, labels and the loss's from_logits"
         )
-    notes = []
+    notes = [] if task.unjudged is None else [task.unjudged]
     if not scaled and _pixels(whole[0]):
         as_bytes = under_byte(task, predict, part.batches(BATCH))
         if task.improves(as_bytes, metric):

@@ -34,7 +34,7 @@ def fine_tuned(
     progress: Progress = SILENT,
 ) -> Any:
     """See :func:`edgeprune.fine_tune`."""
-    task = make_task(loss, metric, None, None, model=model, base=None)
+    task = make_task(loss, metric, None, None, model=model, base=None).told(progress)
     train, held_out = _parted(_opened(data, model), validation, seed)
     return fine_tune(
         model,
@@ -88,7 +88,7 @@ def distilled(
         train,
         held_out,
         pace=pace,
-        task=_task(model, dense, loss, metric) if has_labels(whole) else None,
+        task=_task(model, dense, loss, metric, progress) if has_labels(whole) else None,
         teaching=teaching,
         plan=plan,
         trace=trace,
@@ -97,11 +97,11 @@ def distilled(
     )[0]
 
 
-def _task(model: Any, dense: Any, loss: Any, metric: Any) -> Task | None:
+def _task(model: Any, dense: Any, loss: Any, metric: Any, progress: Progress) -> Task | None:
     """Of the labels, where a loss is given or either model has one; else the teacher judges."""
     for each in (model, dense):
         if loss is not None or getattr(each, "compiled", False):
-            return make_task(loss, metric, None, None, model=each, base=None)
+            return make_task(loss, metric, None, None, model=each, base=None).told(progress)
     if metric is not None:
         raise InputError(f"metric {metric!r} without a loss; give the loss of the labels too")
     return None

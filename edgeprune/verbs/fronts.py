@@ -54,7 +54,7 @@ def front_files(
         own = source.loss in OWN
         fed = source.fed("inputs" if own else "calibrate", opened)
         if not own:
-            task = source.task(opened)
+            task = source.judging(opened, progress)
             fed, judged = _parts(fed, source.seed)
         data = few(fed, anew.examples, source.seed)
     descent, keywords = descent_of(source, opened, data, method, asked, anew, False, progress)

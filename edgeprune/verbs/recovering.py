@@ -92,7 +92,7 @@ def recover_file(
     if any(NEEDS[method].trains for method in methods):
         train, part = split(data, validation, source.seed)
         # Without labels nothing reads a loss, and a model that has none is as good.
-        task = source.task(model) if labels or has_labels(data) else None
+        task = source.judging(model, progress) if labels or has_labels(data) else None
         ground = replace(ground, train=train, validation=part, task=task)
     new, told = recovered(model, ground)
     save_model(new, out)

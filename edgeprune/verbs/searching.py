@@ -65,7 +65,7 @@ def search_file(
     search = Searching(
         model,
         source.fed("calibrate", model),
-        source.task(model),
+        source.judging(model, progress),
         found.method,
         goal,
         terms,
@@ -120,7 +120,7 @@ def scan_file(
     scanning = Scanning(
         model,
         source.fed("calibrate", model),
-        source.task(model),
+        source.judging(model, progress),
         method,
         sweep,
         microbatch,

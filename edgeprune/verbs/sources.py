@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import ArtifactError, DataError, InputError, ModelError, PlanError
 from edgeprune.files import check_file
+from edgeprune.progress import Progress
 
 if TYPE_CHECKING:
     from edgeprune.importing import Imported
@@ -199,6 +200,10 @@ class Source:
         from edgeprune.models import make_task
 
         return make_task(self.loss, self.judge(model), None, None, model=model, base=Path.cwd())
+
+    def judging(self, model: Any, progress: Progress) -> Any:
+        """:meth:`task`; of several outputs it is said which one is not judged."""
+        return self.task(model).told(progress)
 
     def judge(self, model: Any) -> str | None:
         """The metric's name: as given; a model that was never compiled is judged by its loss."""

@@ -70,6 +70,7 @@ def released(program: Program, folder: Path, *more: str) -> tuple[dict[str, Any]
 
 def test_several_inputs_and_outputs(program: Program, tmp_path: Path) -> None:
     """Arrays are named after them; losses and metrics are the compiled ones."""
+    keras.utils.set_random_seed(4)
     left, right = keras.Input((6,), name="left"), keras.Input((4, 4, 1), name="right")
     x = L.Concatenate()([L.Dense(16, "relu")(left), L.Flatten()(L.Conv2D(4, 3)(right))])
     x = L.Dense(24, "relu", name="trunk")(x)
@@ -112,10 +113,23 @@ def test_several_inputs_and_outputs(program: Program, tmp_path: Path) -> None:
         outputs = manifest["verification"][name]["outputs"]
         assert {each["output"] for each in outputs} == {"kind", "amount"}
     assert result["gates"]
+    # The metric judges one output of the two, and that is said; so do the verbs.
+    said = "judged by mae of 'amount'; 'kind' is not judged"
+    (check,) = (tmp_path / ".edgeprune" / "stages").glob("check/*/check.json")
+    assert any(note.startswith(said) for note in json.loads(check.read_text())["notes"])
+    asked = ("model.keras", "--data", "train.npz")
+    for verb, *more in (
+        ("recover", "--epochs", 1, "-o", "r.keras"),
+        ("prune", "--sparsity", 0.5, "--epochs", 1, "-o", "p.keras"),
+        ("scan", "--ratios", 0.5, "--of", "weights", "-o", "scan"),
+    ):
+        code, _, err = program(tmp_path, verb, *asked, *more)
+        assert code == 0 and err.count(f"note: {said}") == 1, err
 
 
 def test_n_of_m_is_kept_to_the_end(program: Program, tmp_path: Path) -> None:
     """Units that are dead, here by their weights, leave only where no group of M is broken."""
+    keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [keras.Input((12,)), L.Dense(24, "relu"), L.Dense(16, "relu"), L.Dense(3, "softmax")]
     )

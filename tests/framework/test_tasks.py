@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+import edgeprune
 from edgeprune.errors import DataError, InputError
 from edgeprune.models import make_objective, make_task
+from edgeprune.progress import SILENT
 from edgeprune.scoring import score_model
 
 
@@ -132,6 +134,44 @@ def test_several_outputs():
         (np.asarray(first).argmax(-1) == y).mean()
     )
     assert make_task(metric="second:mse", model=model).metric_name == "second:mse"
+
+
+def test_of_several_outputs_it_is_said_which_is_not_judged():
+    """The metric judges one of them: whoever prunes has to know."""
+    every = {"loss": ["mse", "mse"]}
+    judged = make_task(**every, metric="mae", model=two_headed()).unjudged
+    first, second = make_task(**every, metric="mae", model=two_headed()).outputs
+    assert judged is not None
+    assert judged.startswith(f"judged by mae of {first!r}; {second!r} is not judged (choose with")
+    other = make_task(**every, metric=f"{second}:mae", model=two_headed()).unjudged
+    assert other is not None and f"judged by mae of {second!r}; {first!r} is not judged" in other
+    assert make_task(**every, metric="loss", model=two_headed()).unjudged is None
+    assert make_task("mse", "mae", model=classifier()).unjudged is None
+
+
+def test_every_function_that_judges_says_what_it_does_not():
+    model = two_headed()
+    model.compile("adam", ["mse", "mse"], metrics=[["mae"], ["mse"]])
+    told = []
+
+    class Told(type(SILENT)):
+        def say(self, line):
+            told.append(line)
+
+    x, _ = data(60)
+    y = (np.eye(3, dtype="float32")[np.arange(60) % 3], x[:, :1])
+    for does in (
+        lambda: edgeprune.fine_tune(model, (x, y), epochs=1, progress=Told()),
+        lambda: edgeprune.distill(model, model, (x, y), epochs=1, progress=Told()),
+        lambda: edgeprune.scan(model, (x, y), of="weights", ratios=[0.5], progress=Told()),
+        lambda: edgeprune.search(
+            model, (x, y), max_drop=100.0, grid=[0.5], folds=2, progress=Told()
+        ),
+        lambda: edgeprune.prune(model, (x, y), sparsity=0.5, epochs=1, progress=Told()),
+    ):
+        told.clear()
+        does()
+        assert len([line for line in told if line.startswith("note: judged by mae of")]) == 1, told
 
 
 def test_sample_weights_weigh_the_loss():
