@@ -18,6 +18,7 @@ from edgeprune.models.objectives import Objective, make_objective
 from edgeprune.models.references import is_reference, referred
 from edgeprune.models.saving import save_model
 from edgeprune.models.tasks import Task, make_task
+from edgeprune.models.unfitting import difference
 
 __all__ = [
     "Kernel",
@@ -27,6 +28,7 @@ __all__ = [
     "build_model",
     "check_values",
     "clone",
+    "difference",
     "dropped",
     "is_reference",
     "kernel_elements",

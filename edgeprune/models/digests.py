@@ -177,6 +177,14 @@ def _ordered(value: Any, numbers: Mapping[str, str]) -> Any:
     return value
 
 
+def _entry(key: str, value: Any) -> Any:
+    """Without the batch's size; ``Model([x], [y])`` is the model that ``Model(x, y)`` is."""
+    if key in ("batch_shape", "batch_input_shape") and value:
+        return [None, *value[1:]]
+    alone = key in ("input_layers", "output_layers") and isinstance(value, list) and len(value) == 1
+    return value[0] if alone and isinstance(value[0], list) else value
+
+
 def _is_operation(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -189,9 +197,7 @@ def _is_operation(value: Any) -> bool:
 def _scrubbed(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            str(key): [None, *_scrubbed(item)[1:]]
-            if key in ("batch_shape", "batch_input_shape") and item
-            else _scrubbed(item)
+            str(key): _entry(key, _scrubbed(item))
             for key, item in value.items()
             if key not in _LEFT_OUT and not str(key).endswith(_LEFT_OUT_ENDINGS)
         }

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgeprune.errors import PlanError
 from edgeprune.graphs import Graph
-from edgeprune.models import architecture_digest, kernels, named_layers, named_weights
+from edgeprune.models import architecture_digest, difference, kernels, named_layers, named_weights
 from edgeprune.plans import Plan
 
 Bools = npt.NDArray[np.bool_]
@@ -58,8 +58,8 @@ def planned_zeros(model: Any, plan: Plan, graph: Graph | None = None) -> list[He
     """
     if plan.model != architecture_digest(model):
         raise PlanError(
-            "this plan was made for another model (architecture digest differs); "
-            "after strip use hold() without a plan"
+            f"this plan was made for another model, this one is not it: {difference(plan, model)}; "
+            "make the plan for this model, or, after strip, use hold() without a plan"
         )
     found = {mask.weight: mask.keep for mask in plan.masks}
     known = dict(_floats(model))

@@ -15,6 +15,7 @@ from edgeprune.models.cloning import rebuilt
 from edgeprune.models.digests import architecture_digest
 from edgeprune.models.loading import check_values
 from edgeprune.models.names import named_weights
+from edgeprune.models.unfitting import difference
 from edgeprune.plans import Mask, Plan, fitting
 from edgeprune.surgery.constants import arrays
 from edgeprune.surgery.tracing import trace
@@ -86,8 +87,8 @@ def check_plan(model: Any, plan: Plan) -> None:
     found = architecture_digest(model)
     if plan.model != found:
         raise PlanError(
-            f"this plan was made for the model {plan.model[:12]}, this one is {found[:12]}; "
-            "make the plan for this model"
+            f"this plan was made for the model {plan.model[:12]}, this one is {found[:12]}: "
+            f"{difference(plan, model)}; make the plan for this model"
         )
     check_values(model, f"model {model.name!r}")
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras.src.applications.convnext import LayerScale
 
+import edgeprune
+from edgeprune.errors import PlanError
 from edgeprune.models import (
     architecture_digest,
     clone,
@@ -75,6 +78,44 @@ def test_digests_are_of_what_they_say() -> None:
     assert values_digest(same) != values_digest(base)
     for other in (net(units=4), net(activation="tanh"), net(use_bias=False)):
         assert architecture_digest(other) != architecture_digest(base)
+
+
+def test_one_input_in_a_list_is_that_input() -> None:
+    """``Model(model.inputs, model.outputs)`` is how a functional model is made anew."""
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, L.Dense(3, name="b")(L.Dense(5, name="a")(x)))
+
+    class Own(keras.Model):
+        pass
+
+    for kind in (keras.Model, Own):
+        for inputs in (model.input, model.inputs):
+            for outputs in (model.output, model.outputs):
+                again = kind(inputs, outputs)
+                assert architecture_digest(again) == architecture_digest(model)
+    middle = keras.Model(model.inputs, model.get_layer("a").output)
+    both = keras.Model(model.inputs, [model.output, model.get_layer("a").output])
+    assert len({architecture_digest(each) for each in (model, middle, both)}) == 3
+
+
+def test_a_plan_of_another_model_is_told_by_what_differs() -> None:
+    def net(units: int, name: str, activation: str) -> Any:
+        layers = [L.Dense(units, activation, name=name), L.Dense(2, name="b")]
+        return keras.Sequential([keras.Input((4,), name="x"), *layers])
+
+    model = net(3, "a", "relu")
+    plan = edgeprune.plan(edgeprune.score(model, None, "magnitude"), sparsity=0.5, scope="layer")
+    for other, words in (
+        (net(3, "c", "relu"), "it has no weight 'a/kernel'"),
+        (net(5, "a", "relu"), r"its 'a/kernel' is of shape \(4, 5\), the plan's of \(4, 3\)"),
+        (net(3, "a", "tanh"), "what differs are layers, their connections or their settings"),
+    ):
+        with pytest.raises(PlanError, match=words):
+            zero(other, plan)
+        holding = edgeprune.hold(plan)
+        holding.set_model(other)
+        with pytest.raises(PlanError, match=words):
+            holding.on_train_begin()
 
 
 def test_a_clone_is_another_model_with_the_same_state() -> None:
