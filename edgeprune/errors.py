@@ -27,6 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+KEPT = "{} are kept in {}; the same call goes on"
+"""A note on whatever breaks off work (Ctrl-C too) that is not lost: what of it, and where."""
+
 
 class EdgepruneError(Exception):
     """The base of every deliberate error.

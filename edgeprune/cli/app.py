@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from edgeprune.cli import delivery, hosts, method, road, scanning
-from edgeprune.cli.common import everywhere, taken
+from edgeprune.cli.common import Root, everywhere, taken
 from edgeprune.cli.faults import INTERRUPTED, guarded
 from edgeprune.cli.terminal import Session
 
@@ -18,6 +18,7 @@ def program() -> typer.Typer:
     """All verbs, in the order of the road."""
     app = typer.Typer(
         name="edgeprune",
+        cls=Root,
         help="Prune trained Keras models; export, verify and measure what you ship.\n\n"
         "Example:  edgeprune prune model.keras --data d.npz --sparsity 0.9 -o small.keras",
         rich_markup_mode="rich",

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from edgeprune.cli.faults import interrupted
 from edgeprune.cli.terminal import Session
-from edgeprune.errors import Interrupted
+from edgeprune.errors import InputError, Interrupted
 
 _EVERYWHERE = "Everywhere"
 _FLAGS: dict[str, Any] = {
@@ -34,6 +35,61 @@ _FLAGS: dict[str, Any] = {
         ),
     ],
 }
+
+
+class Root(TyperGroup):
+    """The verbs together; its help shows a switch as one."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """As Typer does."""
+        return _switches(super().get_params(ctx))
+
+
+class Verb(TyperCommand):
+    """A verb as Typer has it, but that an option which takes one value takes no second one."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """As Typer does."""
+        return _switches(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does.
+
+        Raises:
+            InputError: an option is given twice, with two values.
+        """
+        if not ctx.resilient_parsing:
+            self._check_once(ctx, list(args))
+        return super().parse_args(ctx, args)
+
+    def _check_once(self, ctx: Any, args: list[str]) -> None:
+        single: list[Any] = [
+            option
+            for option in self.params
+            if option.param_type_name == "option" and not (option.multiple or option.is_flag)  # type: ignore[attr-defined]
+        ]
+        try:
+            for option in single:
+                option.multiple = True  # so that the parser keeps every value
+            given, _, _ = self.make_parser(ctx).parse_args(args=args)
+        except Exception:
+            return  # whatever it is, the parsing that counts says it
+        finally:
+            for option in single:
+                option.multiple = False
+        for option in single:
+            values = list(dict.fromkeys(given.get(option.name) or ()))
+            if len(values) > 1:
+                raise InputError(
+                    f"{option.opts[0]} is given twice, {values[0]} and {values[1]}; give it once"
+                )
+
+
+def _switches(options: Any) -> Any:
+    for option in options:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""  # newer Typers write <bool> behind it
+    return options
 
 
 def verb(
@@ -57,12 +113,12 @@ def verb(
             with _interrupts() as seen:
                 try:
                     code = function(session, **values)
-                except KeyboardInterrupt:
+                except KeyboardInterrupt as error:
                     # Typer's own way with Ctrl-C differs from version to version.
-                    raise Interrupted(interrupted(name)) from None
+                    raise Interrupted(interrupted(name, error)) from None
                 except Exception as error:
                     if seen:  # TensorFlow makes another error of Ctrl-C inside a call into C
-                        raise Interrupted(interrupted(name)) from error
+                        raise Interrupted(interrupted(name, error)) from error
                     raise
             if code:
                 raise typer.Exit(code)
@@ -77,7 +133,7 @@ def verb(
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in parameters}
         del command.__wrapped__
-        app.command(name)(command)
+        app.command(name, cls=Verb)(command)
         return command
 
     return decorate

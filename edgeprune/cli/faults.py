@@ -18,13 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.cli.terminal import Session
-from edgeprune.errors import EdgepruneError, OutputError
+from edgeprune.errors import KEPT, EdgepruneError, OutputError
 
 INTERRUPTED = "interrupted"
 
 
-def interrupted(verb: str) -> str:
-    """What Ctrl-C in the middle of ``verb`` leaves, in a line."""
+def interrupted(verb: str, error: BaseException) -> str:
+    """What Ctrl-C in the middle of ``verb`` leaves, in a line; ``error`` is what came of it."""
+    end = KEPT.rpartition("{}")[2]
+    told = [note for note in getattr(error, "__notes__", ()) if note.endswith(end)]
+    if told:
+        return f"{INTERRUPTED}; {told[-1]}"
     kept = "finished stages are kept" if verb == "run" else "no result is written"
     return f"{INTERRUPTED}; {kept}"
 

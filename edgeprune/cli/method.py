@@ -52,7 +52,7 @@ from edgeprune.cli.options import (
     gathered,
 )
 from edgeprune.cli.planning import budgets, plan
-from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, option, whole
+from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, each, option, several, whole
 from edgeprune.cli.searching import Folds, Grid, Searched
 from edgeprune.cli.terminal import Session
 
@@ -173,8 +173,8 @@ def prune(
     latency: LatencyFile = None,
     step: Step = None,
     method: Annotated[
-        list[Method] | None,
-        typer.Option(help="How connections are scored; of several, a rehearsal chooses."),
+        list[Any] | None,
+        several(Method, "How connections are scored; of several, a rehearsal chooses."),
     ] = None,
     pattern: PatternOption = "none",
     scope: ScopeOption = Scope.whole,
@@ -210,7 +210,7 @@ def prune(
     grid: Grid = None,
     inexact: Inexact = False,
     recover: Annotated[
-        list[Recovery] | None, typer.Option(help="Steps after each round, in order.")
+        list[Any] | None, several(Recovery, "Steps after each round, in order; finetune.")
     ] = None,
     epochs: Epochs = None,
     learning_rate: Rate = None,
@@ -271,7 +271,7 @@ def prune(
                 "multiple": multiple,
                 "minimum": minimum,
                 "most": most,
-                "recover": tuple(step.value for step in recover) if recover else None,
+                "recover": each(recover) or None,
                 "epochs": epochs,
                 "learning_rate": learning_rate,
                 "patience": patience,
@@ -332,7 +332,7 @@ def recover(
         typer.Option("--plan", metavar="FILE", help="Hold its zeros; else all that are zero now."),
     ] = None,
     method: Annotated[
-        list[Recovery] | None, typer.Option(help="What to do; several are done in order.")
+        list[Any] | None, several(Recovery, "What to do, in order; finetune.")
     ] = None,
     dense: Annotated[
         Path | None,
@@ -365,7 +365,7 @@ def recover(
     facts = verbs.recover_file(
         verbs.Source(model, str(data), loss, metric, trust_model, threads, seed),
         out,
-        methods=tuple(step.value for step in method or [Recovery.finetune]),
+        methods=each(method) or (Recovery.finetune.value,),
         dense=dense,
         temperature=temperature,
         alpha=alpha,
@@ -390,11 +390,11 @@ def recover(
     session.result(facts, [*parts, f"{out}: {line}"], json=json)
 
 
-def _chosen(methods: list[Method] | None) -> str | tuple[str, ...] | None:
+def _chosen(methods: list[Any] | None) -> str | tuple[str, ...] | None:
     """One score by name, or several for a rehearsal; ``None``: what did best for such a goal."""
     if not methods:
         return None
-    names = tuple(dict.fromkeys(method.value for method in methods))
+    names = tuple(dict.fromkeys(each(methods)))
     return names[0] if len(names) == 1 else names
 
 

@@ -193,20 +193,20 @@ PatternOption = Annotated[
 ]
 ScopeOption = Annotated[Scope, typer.Option(help="Compare all weights together, or each layer's.")]
 MethodOption = Annotated[Method, typer.Option(help="How connections are scored.")]
-Epochs = Annotated[int | None, option(takes=whole(1), help="Epochs of fine-tuning a round.")]
-Rate = Annotated[float | None, option("--learning-rate", takes=POSITIVE, help="Of Adam.")]
+Epochs = Annotated[int | None, option(takes=whole(1), help="Epochs of fine-tuning a round; 3.")]
+Rate = Annotated[float | None, option("--learning-rate", takes=POSITIVE, help="Of Adam; 0.001.")]
 Patience = Annotated[
     int | None, option(takes=whole(1), help="Stop after so many epochs without a gain.")
 ]
 DecayOption = Annotated[
     Decay | None, typer.Option("--decay", help="How the learning rate falls over the epochs.")
 ]
-BatchOption = Annotated[int | None, option(takes=whole(1), help="Examples per step.")]
+BatchOption = Annotated[int | None, option(takes=whole(1), help="Examples per step; 128.")]
 Temperature = Annotated[
-    float | None, option(takes=POSITIVE, help="Of distill: logits are divided by it.")
+    float | None, option(takes=POSITIVE, help="Of distill: logits are divided by it; 2.")
 ]
 Alpha = Annotated[
-    float | None, option(takes=SHARE_OR_ALL, help="Of distill: share of the labels in the loss.")
+    float | None, option(takes=SHARE_OR_ALL, help="Of distill: share of the labels in the loss; 0.")
 ]
 
 

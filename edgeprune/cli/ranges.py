@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 
@@ -75,6 +75,51 @@ LIMIT = Numbers(
 )
 POSITIVE = Numbers(float, lambda x: x > 0, "above 0", "a number above 0")
 NOT_NEGATIVE = Numbers(float, lambda x: x >= 0, "at least 0", "a number from 0 up")
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of a kind, parted by commas; called with a text, it gives them.
+
+    Attributes:
+        known: the names.
+    """
+
+    known: tuple[str, ...]
+    __name__: ClassVar[str] = "names"
+
+    @property
+    def metavar(self) -> str:
+        """For the help."""
+        return f"[{'|'.join(self.known)}]"
+
+    def __call__(self, text: Any) -> Any:
+        """The names.
+
+        Raises:
+            BadParameter: one that is not known.
+        """
+        if isinstance(text, tuple):
+            return text
+        names = tuple(part.strip() for part in str(text).split(","))
+        for name in names:
+            if name not in self.known:
+                known = ", ".join(map(repr, self.known))
+                raise typer.BadParameter(f"{name!r} is not one of {known}")
+        return names
+
+
+def several(known: Iterable[str], help: str, *names: str) -> Any:
+    """An option for names of ``known``: parted by commas, or given again and again; see
+    :func:`each`."""
+    takes = Names(tuple(map(str, known)))
+    told = f"{help.removesuffix('.')} (several: a,b)."
+    return typer.Option(*names, parser=takes, metavar=takes.metavar, help=told)
+
+
+def each(given: Sequence[tuple[str, ...]] | None) -> tuple[str, ...]:
+    """The names of an option that :func:`several` made, in order."""
+    return tuple(name for some in given or () for name in some)
 
 
 def option(*names: str, takes: Numbers, help: str) -> Any:

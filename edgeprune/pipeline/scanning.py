@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune.datasets import Dataset
-from edgeprune.errors import InputError, PlanError
+from edgeprune.errors import KEPT, InputError, PlanError
 from edgeprune.feeding import split_count
 from edgeprune.files import digest_of, write_json
 from edgeprune.models import Task, settings_digest, values_digest
@@ -117,6 +117,7 @@ class Scanning:
     progress: Progress = SILENT
     reused: int = field(default=0, init=False)
     """Curves that lay in the folder already."""
+    _saved: int = field(default=0, init=False)
 
     def run(self) -> Scan:
         """Make every curve that is not there yet.
@@ -143,12 +144,18 @@ class Scanning:
                 curves[name] = found
         self.reused = len(curves)
         waiting = [name for name in names if name not in curves]
-        with self.progress.task("scan", len(names)) as shown:
-            shown.advance(len(curves), "kept from before")
-            for curve in self._made(waiting, judging):
-                curves[curve.name] = curve
-                self._keep({**key, "place": curve.name}, curve)
-                shown.advance(note=curve.name)
+        self._saved = len(curves)
+        try:
+            with self.progress.task("scan", len(names)) as shown:
+                shown.advance(len(curves), "kept from before")
+                for curve in self._made(waiting, judging):
+                    curves[curve.name] = curve
+                    self._keep({**key, "place": curve.name}, curve)
+                    shown.advance(note=curve.name)
+        except BaseException as error:
+            if self._saved and self.folder is not None:
+                error.add_note(KEPT.format(f"{self._saved} of {len(names)} curves", self.folder))
+            raise
         return Scan(
             self._scores.model, self.sweep.of, self.method, self.task.metric_name,
             self._judge.metric, judging.examples, self.sweep.confidence,
@@ -293,6 +300,7 @@ class Scanning:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"key": key, "curve": curve.facts()})
+            self._saved += 1
 
 
 def _in_turn(given: Answers) -> Predict:

@@ -149,7 +149,12 @@ class Budgets:
 
     def said(self) -> str:
         """As they are written in a recipe."""
-        return " and ".join(f"{name} = {value:g}" for name, value in self.asked().items())
+        return " and ".join(f"{name} = {written(value)}" for name, value in self.asked().items())
+
+
+def written(value: float) -> str:
+    """A limit as a person writes it: ``2000000``, not ``2e+06``."""
+    return f"{value:.0f}" if value >= 1 and float(value).is_integer() else f"{value:g}"
 
 
 def _is_limit(value: Any) -> bool:
@@ -189,8 +194,8 @@ class Costing:
             self.limits[kind] = value * self.whole[kind] if share else value
             if self.limits[kind] >= self.whole[kind]:
                 raise PlanError(
-                    f"{name} = {value:g}: the model has {shown(kind, self.whole[kind])} already, "
-                    "there is nothing to do; ask for less"
+                    f"{name} = {written(value)}: the model has {shown(kind, self.whole[kind])} "
+                    "already, there is nothing to do; ask for less"
                 )
 
     def costs(self, cuts: Cuts) -> dict[str, float]:

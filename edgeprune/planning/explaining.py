@@ -11,6 +11,7 @@ from edgeprune.errors import PlanError
 from edgeprune.files import listed
 from edgeprune.graphs import Graph, Group
 from edgeprune.patterns import Pattern
+from edgeprune.planning.budgets import written
 from edgeprune.planning.constraining import Constraints
 from edgeprune.planning.cutting import is_excluded
 from edgeprune.planning.evening import in_runs
@@ -131,7 +132,7 @@ def staying(graph: Graph, plan: Plan) -> dict[str, str]:
 
 def _said(asked: Mapping[str, Any]) -> str:
     return " and ".join(
-        f"{name} = {value}" if isinstance(value, str) else f"{name} = {value:g}"
+        f"{name} = {value}" if isinstance(value, str) else f"{name} = {written(value)}"
         for name, value in asked.items()
     )
 

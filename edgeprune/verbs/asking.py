@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError, PlanError
-from edgeprune.verbs.sources import Facts, there
+from edgeprune.verbs.sources import Facts
 
 BUDGETS = ("max_macs", "max_parameters", "max_bytes", "max_latency_ms")
 
@@ -53,7 +53,11 @@ def _table(path: Path) -> Any:
     from edgeprune.documents import read_toml
     from edgeprune.planning import Latency
 
-    there(path, InputError)
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file; a latency table is JSON or TOML that has milliseconds per kept "
+            "channel, by group"
+        )
     if path.suffix == ".toml":
         content: Any = read_toml(path, "latency table", "")
     else:

@@ -79,6 +79,8 @@ def bench_paths(
     from edgeprune.targets import Target
 
     profile = Target.load(target)
+    for artifact in artifacts:
+        there(artifact, ArtifactError)
     if via == "qemu":
         return _emulated(artifacts, profile, threads, announce, progress)
     if profile.micro:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -1029,6 +1030,48 @@ sys.exit(main())
     assert done.returncode == 130
     assert done.stderr == "edgeprune: interrupted; no result is written\n"
     assert not (folder / "x.keras").exists()
+
+
+def test_ctrl_c_in_a_scan_says_what_is_kept(folder: Path) -> None:
+    code = """
+import os, signal, sys
+from edgeprune.pipeline.scanning import Scanning
+keep, done = Scanning._keep, []
+def broken_off(*arguments):
+    keep(*arguments)
+    done.append(1)
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+Scanning._keep = broken_off
+from edgeprune.cli import main
+sys.exit(main())
+"""
+    asked = ("scan", "model.keras", "--data", "d.npz", "--of", "weights", "--ratios", "0.5")
+    broken = subprocess.run(
+        [sys.executable, "-c", code, *asked, "-o", "broken"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert broken.returncode == 130
+    last = broken.stderr.splitlines()[-1]
+    found = re.fullmatch(
+        r"edgeprune: interrupted; (\d) of (\d) curves are kept in broken; the same call goes on",
+        last,
+    )
+    assert found is not None, broken.stderr
+    kept = len(list((folder / "broken" / "points").glob("*.json")))
+    assert int(found[1]) == kept in (1, 2) and not (folder / "broken" / "scan.json").exists()
+    again = subprocess.run(
+        [sys.executable, "-m", "edgeprune", *asked, "-o", "broken"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{kept} of {found[2]} curves kept from before" in again.stdout
 
 
 def test_ctrl_c_while_prune_trains_is_one_line_and_leaves_no_file(folder: Path) -> None:

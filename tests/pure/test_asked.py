@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import edgeprune
 from edgeprune.errors import PlanError
 from edgeprune.pipeline.asked import check_asked
 from edgeprune.recipes import Prune
@@ -104,8 +107,15 @@ def test_the_command_line_says_so_without_a_framework(tmp_path: Path) -> None:
         "--sparsity .5 --alpha .3": "--alpha is of distill, which is not asked for (finetune)",
         "--sparsity .5 --recover batchnorm --learning-rate .1": "--learning-rate is of steps that",
         "--sparsity .5 --recover reconstruct --epochs 2": "--epochs is of steps that train",
+        "--max-latency-ms 1 --latency no.toml": "no.toml: no such file; a latency table is JSON or",
+        "--sparsity .5 --recover distill,bachnorm": "'bachnorm' is not one of 'finetune', 'batch",
+        "--sparsity .5 --sparsity .6": "--sparsity is given twice, .5 and .6; give it once",
+        "--sparsity .5 -o y.keras": "--out is given twice, x.keras and y.keras",
         # And what is not refused for its flags is, for the file that is not there.
         "--sparsity .5 --recover distill --alpha .3 --epochs 2": "absent.keras: no such file",
+        "--sparsity .5 --recover batchnorm,distill --alpha .3": "absent.keras: no such file",
+        "--sparsity .5 --recover batchnorm --recover distill --alpha .3": "absent.keras: no such",
+        "--sparsity .5 --sparsity .5 --method taylor,snip": "absent.keras: no such file",
     }
     child = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -120,3 +130,42 @@ def test_the_command_line_says_so_without_a_framework(tmp_path: Path) -> None:
     assert len(said) == len(told)
     for line, words in zip(said, told.values(), strict=True):
         assert words in line
+
+
+def test_what_is_taken_where_nothing_is_said_stands_in_the_help() -> None:
+    """The flags know whether they were given, so Typer shows no default of theirs."""
+    from edgeprune.cli import method, options
+
+    signature = inspect.signature(edgeprune.prune).parameters
+    for name, option in (
+        ("epochs", options.Epochs),
+        ("learning_rate", options.Rate),
+        ("batch", options.BatchOption),
+        ("temperature", options.Temperature),
+        ("alpha", options.Alpha),
+    ):
+        assert f"; {signature[name].default:g}" in option.__metadata__[0].help, name
+    assert signature["recover"].default == ("finetune",)
+    for verb, name in ((method.prune, "recover"), (method.recover, "method")):
+        hint = typing.get_type_hints(verb, include_extras=True)[name]
+        assert "; finetune" in hint.__metadata__[0].help
+
+
+def test_a_file_to_bench_that_is_not_there_says_what_writes_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeprune", "bench", "absent.tflite"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "edgeprune: absent.tflite: no such file; 'edgeprune export' writes one\n"
+    )
+
+
+def test_a_switch_is_shown_as_one(tmp_path: Path) -> None:
+    for verb in ((), ("prune",), ("recover",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeprune", *verb, "--help"],
+            capture_output=True, text=True, cwd=tmp_path, check=True,
+        )  # fmt: skip
+        assert "bool" not in done.stdout.lower()

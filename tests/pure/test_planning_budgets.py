@@ -295,6 +295,9 @@ def test_what_cannot_be_met_is_said_with_the_least_that_can():
         make_plan(scores, graph, **asked)
     with pytest.raises(PlanError, match=r"the model has 1,248 MACs already, .* ask for less"):
         make_plan(scores, graph, budgets=Budgets(max_macs=2000))
+    with pytest.raises(PlanError, match=r"^max_macs = 2000000: the model has"):
+        make_plan(scores, graph, budgets=Budgets(max_macs=2e6))
+    assert Budgets(max_macs=2e6, max_bytes=0.5).said() == "max_macs = 2000000 and max_bytes = 0.5"
     with pytest.raises(PlanError, match="no group 'layr1' in this model; did you mean 'layer1'"):
         table = Latency.of({"layr1": 1.0})
         make_plan(scores, graph, budgets=Budgets(max_latency_ms=1.0, latency=table))
