@@ -173,6 +173,16 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join([*names[:most], *([f"and {rest} more"] if rest > 0 else [])])
 
 
+def percent(share: float, digits: int = 2) -> str:
+    """A share in per cent; what is not all is never rounded to 100 %, nor what is there to 0 %."""
+    text, least = f"{share:.{digits}%}", 10.0**-digits
+    if share < 1 and text == f"{1:.{digits}%}":
+        return f"over {100 - least:.{digits}f}%"
+    if share > 0 and text == f"{0:.{digits}%}":
+        return f"below {least:.{digits}f}%"
+    return text
+
+
 def nearest(word: str, known: Any) -> str | None:
     """The entry of ``known`` most like ``word`` («did you mean»); ``None`` where none is near."""
     import difflib

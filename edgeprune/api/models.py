@@ -58,11 +58,14 @@ def hold(plan: Plan | None = None) -> Any:
 
     With a plan: what it removes, on the model that it was made for, whatever its values have
     become. Without: every kernel element that is exactly zero when training begins.
+
+    Raises:
+        PlanError: it is none; when training begins, one of another model.
     """
     from edgeprune.recovery import hold as hold_zeros
     from edgeprune.surgery import trace as trace_model
 
-    return hold_zeros(plan, trace=trace_model)
+    return hold_zeros(None if plan is None else as_plan(plan), trace=trace_model)
 
 
 def strip(model: Any, *, fold_batchnorm: bool = False) -> Any:

@@ -63,7 +63,7 @@ def reestimate_batchnorm(model: Any, inputs: Any, *, progress: Progress = SILENT
         progress: told every batch.
 
     Raises:
-        DataError: inputs that do not fit.
+        DataError: inputs that do not fit, or fewer than two examples.
         TrainingError: statistics that are NaN or infinite.
     """
     from edgeprune.feeding import as_inputs

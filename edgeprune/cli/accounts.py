@@ -10,7 +10,7 @@ from rich.text import Text
 
 from edgeprune.cli.searching import search_parts
 from edgeprune.cli.tables import Whole, hanging, headed
-from edgeprune.files import listed
+from edgeprune.files import listed, percent
 
 SHOWN = 8
 """Groups in a line; --json has all."""
@@ -98,7 +98,7 @@ def reached_lines(
             f"({reached['dropped']:,} of the {reached['free']:,} that may){why}"
         )
     if "pattern" in asked:
-        yield f"connections: pattern {asked['pattern']} asked, {reached['sparsity']:.2%} go"
+        yield f"connections: pattern {asked['pattern']} asked, {percent(reached['sparsity'])} go"
     for kind, cost in reached.get("costs", {}).items():
         unit, shape = _UNITS[kind]
         yield (
@@ -106,7 +106,7 @@ def reached_lines(
             f"{cost['before']:{shape}} ({cost['after'] / cost['before']:.2%})"
         )
     if "sparsity" in asked and abs(asked["sparsity"] - reached["sparsity"]) > NEAR:
-        yield f"connections: {asked['sparsity']:.2%} asked, {reached['sparsity']:.2%} go"
+        yield f"connections: {percent(asked['sparsity'])} asked, {percent(reached['sparsity'])} go"
 
 
 def pattern_lines(why: Mapping[str, Any]) -> Iterable[str]:

@@ -55,6 +55,7 @@ from edgeprune.cli.planning import budgets, plan
 from edgeprune.cli.ranges import NOT_NEGATIVE, SHARE, each, option, several, whole
 from edgeprune.cli.searching import Folds, Grid, Searched
 from edgeprune.cli.terminal import Session
+from edgeprune.files import percent
 
 
 def add(app: typer.Typer) -> None:
@@ -386,8 +387,7 @@ def recover(
 
     steps = facts.get("steps", [facts])
     parts = [part for step in steps for part in recovered_tables(step)]
-    line = "; ".join(recovered_line(step) for step in steps)
-    session.result(facts, [*parts, f"{out}: {line}"], json=json)
+    session.result(facts, [*parts, f"{out}: {recovered_line(steps)}"], json=json)
 
 
 def _chosen(methods: list[Any] | None) -> str | tuple[str, ...] | None:
@@ -401,7 +401,7 @@ def _chosen(methods: list[Any] | None) -> str | tuple[str, ...] | None:
 def _smaller(facts: dict[str, Any]) -> str:
     before, after = facts["model_before"], facts["model_after"]
     return (
-        f"sparsity {facts['sparsity']:.2%}, parameters {before['parameters']:,} → "
+        f"sparsity {percent(facts['sparsity'])}, parameters {before['parameters']:,} → "
         f"{after['parameters']:,}, non-zero {before['nonzero']:,} → {after['nonzero']:,}, "
         f"MACs {before['macs']:,} → {after['macs']:,}"
     )

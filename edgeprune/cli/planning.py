@@ -48,6 +48,7 @@ from edgeprune.cli.searching import (
 )
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import InputError
+from edgeprune.files import percent
 
 
 def plan(
@@ -224,7 +225,7 @@ def _planned(facts: dict[str, Any]) -> str:
     reached = facts["why"]["reached"]
     if not reached["weights"]:
         return f"{', '.join(parts)} go"  # scores of channels tell of no connection
-    return f"{reached['sparsity']:.2%} of all connections go: {', '.join(parts)}"
+    return f"{percent(reached['sparsity'])} of all connections go: {', '.join(parts)}"
 
 
 def counted(count: int, noun: str) -> str:

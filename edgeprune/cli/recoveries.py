@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -10,12 +10,18 @@ from rich.text import Text
 from edgeprune.cli.tables import Whole, headed
 
 
-def recovered_line(facts: Mapping[str, Any]) -> str:
-    """What a step did."""
-    return _LINES.get(facts["method"], _trained)(facts)
+def recovered_line(steps: Sequence[Mapping[str, Any]]) -> str:
+    """What each step did; of several, each by its name."""
+    lines = [(step["method"], _LINES.get(step["method"], _trained)(step)) for step in steps]
+    return "; ".join(line if len(lines) == 1 else f"{name}: {line}" for name, line in lines)
 
 
 def _trained(facts: Mapping[str, Any]) -> str:
+    if not facts["best_epoch"]:
+        return (
+            f"training gained nothing, the model is as it came: {facts['metric']} "
+            f"{facts['before']:.4f} on {facts['validation_examples']:,} examples set aside"
+        )
     return (
         f"{facts['metric']} {facts['before']:.4f} → {facts['after']:.4f} on "
         f"{facts['validation_examples']:,} examples set aside"

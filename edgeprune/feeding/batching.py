@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeprune.datasets import Batch, Dataset
 from edgeprune.errors import DataError
-from edgeprune.feeding.checking import check_fits
+from edgeprune.feeding.checking import check_fits, check_inputs
 from edgeprune.feeding.elements import Reader, guarded
 from edgeprune.feeding.indexed import Indexed, alone
 from edgeprune.feeding.ports import inputs_of, outputs_of
@@ -27,19 +27,23 @@ def as_batches(data: Any, size: int = 32, *, model: Any = None) -> Iterable[Batc
             given, whatever ``size`` says.
         size: examples in a batch.
         model: tells, of a tuple of tuples, a pair of several inputs and outputs from a tuple of
-            batches; without it, it is taken for the pair where it can be one.
+            batches; without it, it is taken for the pair where it can be one. The inputs of a pair
+            have to be its.
 
     Returns:
         Batches whose arrays are numpy, floats as float32.
 
     Raises:
-        DataError: a generator (it can be read only once), or something else; while iterating: no
+        DataError: a generator (it can be read only once), a pair whose inputs are not the model's,
+            or something else; while iterating: no
             batch at all, or a batch that is none.
     """
     if is_dataset(data):
         return data.batches(size)
     if _is_pair(data, len(inputs_of(model))):
-        return Indexed(Reader("data").rows(data)).batches(size)
+        found = Indexed(Reader("data").rows(data))
+        check_inputs(found, model)
+        return found.batches(size)
     return _Given(_maker(data, "data"), Reader("data"))
 
 

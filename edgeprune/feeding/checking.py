@@ -56,6 +56,16 @@ def check_fits(dataset: Dataset, model: Any, *, role: str) -> None:
         first += len(tupled(batch[0])[0])
 
 
+def check_inputs(dataset: Dataset, model: Any) -> None:
+    """Compare the shapes of the inputs alone; labels may be for a loss that is not known here.
+
+    Raises:
+        DataError: the first that differs.
+    """
+    names, shapes = _names(dataset)[0], [array.shape for array in _first(dataset)[0]]
+    check_shapes(dataset.name, (names, ()), (shapes, ()), inputs_of(model), ())
+
+
 def check_shapes(
     name: str,
     names: tuple[Sequence[str], Sequence[str]],

@@ -49,9 +49,12 @@ def check_asked(
         for fault in error.errors(include_url=False):
             if fault["type"] == "rule":
                 raise PlanError(f"prune {fault['msg']}") from None
-    given = {name: content[name] for name in _NUMBERS if name in content}
-    if given and not any(given.values()) and not any(name in content for name in BUDGETS):
-        said = ", ".join(f"{name} = {value:g}" for name, value in given.items())
+            if fault["type"] == "float_type":
+                name, given = fault["loc"][0], fault["input"]
+                raise PlanError(f"{name} = {given!r}: a number is needed") from None
+    shares = {name: content[name] for name in _NUMBERS if name in content}
+    if shares and not any(shares.values()) and not any(name in content for name in BUDGETS):
+        said = ", ".join(f"{name} = {value:g}" for name, value in shares.items())
         raise PlanError(f"nothing of this model would go: {said} asks for none; ask for more")
     if not which_train(step for step in recover if step in NEEDS):
         _check_untrained(content)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from edgeprune.errors import PlanError
 from edgeprune.feeding import as_dataset, parted
+from edgeprune.files import percent
 from edgeprune.models import make_task
 from edgeprune.pipeline.asked import check_asked
 from edgeprune.pipeline.goals import Goal, check_running
@@ -199,7 +200,7 @@ def pruned(
     turn = loop.run(
         before,
         lambda turn: progress.say(
-            f"round {turn.number}: {turn.sparsity:.1%} of the connections gone, "
+            f"round {turn.number}: {percent(turn.sparsity, 1)} of the connections gone, "
             f"{task.metric_name} {turn.metric:.4g} on the validation split ({before:.4g} before)"
         ),
     )

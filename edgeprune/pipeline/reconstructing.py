@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.errors import PlanError
+from edgeprune.errors import ModelError, PlanError
 from edgeprune.graphs import Graph
-from edgeprune.models import architecture_digest, kernels, named_weights
+from edgeprune.models import architecture_digest, kernel_nonzero, kernels, named_weights
 from edgeprune.models.cloning import clone
 from edgeprune.models.values import array_of
 from edgeprune.plans import Plan
@@ -65,6 +65,7 @@ def reconstructed(
         ModelError: ``pruned`` was not made of ``dense``.
     """
     check_same(pruned, dense)
+    _check_turned(pruned, dense)
     if plan is not None and plan.model != architecture_digest(dense):
         raise PlanError(
             f"the plan was made for the model {plan.model[:12]}, the dense one is "
@@ -80,6 +81,17 @@ def reconstructed(
         dense = strip(dense, fold_batchnorm=True) if _folded(pruned, dense) else dense
         matched = match_channels(pruned, dense, trace(dense, inexact=True))
     return reconstruct_with_report(pruned, dense, batches, matched, seed=seed, progress=progress)
+
+
+def _check_turned(pruned: Any, dense: Any) -> None:
+    """Refuse a dense model that is the pruned one: solving towards it would spoil the other."""
+    before, now = kernel_nonzero(dense), kernel_nonzero(pruned)
+    if before < now:
+        raise ModelError(
+            f"the dense model has {before:,} weights of kernels that are not zero, and the pruned "
+            f"one {now:,}: swapped? the pruned model comes first, and the one before pruning is "
+            "the dense one (--dense)"
+        )
 
 
 def _folded(pruned: Any, dense: Any) -> bool:

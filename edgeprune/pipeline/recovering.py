@@ -196,6 +196,7 @@ def _trained(history: History, ground: Ground) -> Facts:
         "metric": history.metric,
         "before": history.epochs[0].metric,
         "after": history.best_metric,
+        "best_epoch": history.best,
         "validation_examples": ground.validation.examples if ground.validation else 0,
     }
 

@@ -34,6 +34,7 @@ def fine_tuned(
     progress: Progress = SILENT,
 ) -> Any:
     """See :func:`edgeprune.fine_tune`."""
+    _check_epochs(epochs)
     task = make_task(loss, metric, None, None, model=model, base=None).told(progress)
     train, held_out = _parted(_opened(data, model), validation, seed)
     return fine_tune(
@@ -77,6 +78,7 @@ def distilled(
     progress: Progress = SILENT,
 ) -> Any:
     """See :func:`edgeprune.distill`."""
+    _check_epochs(epochs)
     teaching = Teaching(temperature, alpha, features, features_weight)
     pace = Pace(epochs, learning_rate, batch, patience, seed, decay)
     # One array is a pair to nobody else; here it is all that is needed.
@@ -95,6 +97,12 @@ def distilled(
         checkpoint=_folder(checkpoint),
         progress=progress,
     )[0]
+
+
+def _check_epochs(epochs: int) -> None:
+    """A training of none would give the model back, and look like one that gained nothing."""
+    if epochs < 1:
+        raise InputError(f"epochs = {epochs}: at least 1 is needed")
 
 
 def _task(model: Any, dense: Any, loss: Any, metric: Any, progress: Progress) -> Task | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -69,6 +70,10 @@ class _Request:
                 "max_parameters, max_bytes, max_latency_ms), or channels or budgets with sparsity "
                 "for a hybrid, or a pattern N:M alone"
             )
+        for name in ASKED:
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise PlanError(f"{name} = {value!r}: a number is needed")
         for name, share in (("sparsity", self.sparsity), ("channels", self.channels)):
             if share is not None and not 0 <= share < 1:
                 raise PlanError(f"{name} = {share}: a share from 0 to below 1 is needed")

@@ -34,7 +34,7 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any], *, progress: Progre
         progress: told every batch.
 
     Raises:
-        DataError: no batches, or shapes that do not fit.
+        DataError: fewer than two examples, or shapes that do not fit.
         TrainingError: a statistic that is NaN or infinite.
     """
     new, worker = clone(model), clone(model)
@@ -59,6 +59,8 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any], *, progress: Progre
             task.advance()
     if not seen:
         raise DataError("batch-norm statistics: the data is empty")
+    if seen < 2:
+        raise DataError("batch-norm statistics: one example has no spread; give at least two")
     for name, layer in batch_norms(new).items():
         mean, square = totals[name] / seen
         if not (np.isfinite(mean).all() and np.isfinite(square).all()):

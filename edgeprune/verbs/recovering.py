@@ -64,13 +64,18 @@ def recover_file(
     if teacher is not None:
         teacher.found()
     from edgeprune.feeding import split
-    from edgeprune.models import architecture_digest, save_model
+    from edgeprune.models import architecture_digest, save_model, values_digest
     from edgeprune.pipeline.recovering import Ground, Settings, recovered
     from edgeprune.recovery import Teaching, has_labels
     from edgeprune.surgery import trace
 
     model = source.opened()
     original = teacher.opened() if teacher is not None else None
+    if original is not None and values_digest(model) == values_digest(original):
+        progress.say(
+            f"note: {dense} is the same model as {source.model}, weight by weight: there is "
+            "nothing to learn from it"
+        )
     made_by = held
     if plan is not None and held is not None:
         # A stripped model is not the one that the plan was made for, the dense one is.

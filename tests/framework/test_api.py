@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.errors import DataError, EdgepruneError, ModelError, PlanError
+from edgeprune.errors import DataError, EdgepruneError, InputError, ModelError, PlanError
 from edgeprune.plans import Plan
 
 DATA = (np.zeros((8, 4), np.float32), np.zeros(8, int))
@@ -43,6 +43,13 @@ def test_a_path_is_no_model(name: str, model: Any, said: str, tmp_path: Path) ->
 
 
 DATA = (np.zeros((40, 4), np.float32), np.zeros((40, 2), np.float32))
+
+
+def halved(model: Any) -> Any:
+    scores = edgeprune.score(model, None, "magnitude")
+    return edgeprune.zero(model, edgeprune.plan(scores, sparsity=0.5))
+
+
 SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] = {
     "a plan's path": (
         lambda model, _: edgeprune.zero(model, "plan.json"),  # type: ignore[arg-type]
@@ -87,6 +94,59 @@ SLIPS: dict[str, tuple[Callable[[Any, Path], Any], type[EdgepruneError], str]] =
         lambda model, _: edgeprune.prune(model, DATA, loss="mse", sparsity=0.9, pattern="2:4"),
         PlanError,
         "asks for sparsity too",
+    ),
+    "a share that is a text": (
+        lambda model, _: edgeprune.plan(
+            edgeprune.score(model, None, "magnitude"),
+            sparsity="0.5",  # type: ignore[arg-type]
+        ),
+        PlanError,
+        "sparsity = '0.5': a number is needed",
+    ),
+    "a share that is a text, for prune": (
+        lambda model, _: edgeprune.prune(
+            model,
+            DATA,
+            loss="mse",
+            metric="loss",
+            sparsity="0.5",  # type: ignore[arg-type]
+        ),
+        PlanError,
+        "sparsity = '0.5': a number is needed",
+    ),
+    "labels before inputs": (
+        lambda model, _: edgeprune.score(model, (DATA[1], DATA[0]), loss="mse"),
+        DataError,
+        "array 'x' is (n, 2), input",
+    ),
+    "scores to hold": (
+        lambda model, _: edgeprune.hold(
+            edgeprune.score(model, None, "magnitude")  # type: ignore[arg-type]
+        ),
+        PlanError,
+        "plan is of class Scores",
+    ),
+    "no epoch": (
+        lambda model, _: edgeprune.fine_tune(model, DATA, loss="mse", metric="loss", epochs=0),
+        InputError,
+        "epochs = 0: at least 1 is needed",
+    ),
+    "no epoch of a teacher": (
+        lambda model, _: edgeprune.distill(model, model, DATA[0], epochs=0),
+        InputError,
+        "epochs = 0: at least 1 is needed",
+    ),
+    "statistics of one example": (
+        lambda _, folder: edgeprune.reestimate_batchnorm(
+            keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()]), DATA[0][:1]
+        ),
+        DataError,
+        "one example has no spread; give at least two",
+    ),
+    "the dense model first": (
+        lambda model, _: edgeprune.reconstruct(model, halved(model), DATA[0]),
+        ModelError,
+        "swapped? the pruned model comes first",
     ),
     "inputs of another shape": (
         lambda model, folder: edgeprune.verify(

@@ -139,8 +139,8 @@ def test_several_steps_of_recovery_are_done_in_order(
     assert [step["method"] for step in facts["steps"]] == ["batchnorm", "finetune"]
     assert facts["steps"][0]["batch_norms"] == 1 and facts["steps"][1]["validation_examples"] == 40
     code, out, err = program(folder, *asked, *both[2:], *both[:2], "-q")
-    assert code == 0 and out.startswith("both.keras: accuracy "), err
-    assert out.endswith("; statistics of 1 batch norm taken anew\n")
+    assert code == 0 and out.startswith("both.keras: finetune: "), err
+    assert out.endswith("; batchnorm: statistics of 1 batch norm taken anew\n")
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +252,20 @@ def test_the_dense_model_is_asked_for_only_where_a_step_reads_it(
     code, _, err = program(folder, *asked, "--dense", "model.keras")
     assert code == 2 and "--dense model.keras: no step asked for reads it (batchnorm)" in err, err
     assert err.count("\n") == 1 and not (folder / "no.keras").exists()
+
+
+def test_the_model_and_the_one_before_it_may_not_change_places(
+    program: Program, folder: Path, zeroed: Path
+) -> None:
+    asked = ("--data", "d.npz", "-o", "turned.keras")
+    code, out, err = program(
+        folder, "recover", "model.keras", *asked, "--method", "reconstruct", "--dense", zeroed
+    )
+    assert (code, out) == (2, "") and "swapped?" in err and "(--dense)" in err
+    assert not (folder / "turned.keras").exists()
+    teach = ("--method", "distill", "--epochs", 1, "--dense", zeroed)
+    code, _, err = program(folder, "recover", zeroed, *asked, *teach)
+    assert code == 0 and "there is nothing to learn from it" in err, err
 
 
 def test_batch_norm_on_a_model_without_any_says_that_there_is_nothing_to_do(
