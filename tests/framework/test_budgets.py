@@ -123,7 +123,7 @@ def test_prune_ends_within_its_budgets(stripes) -> None:
     assert all(width["kept"] % 2 == 0 for width in plan.why["widths"].values())
     with pytest.raises(PlanError, match=r"max_macs = 0.001: at least [\d,]+ MACs stay"):
         edgeprune.prune(model, (x, y), max_macs=0.001, rounds=3)
-    with pytest.raises(PlanError, match="step without channels"):
+    with pytest.raises(PlanError, match="prune has step, which says how channels are cut"):
         edgeprune.prune(model, (x, y), sparsity=0.5, step=0.1)
 
 
