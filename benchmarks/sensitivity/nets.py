@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -86,9 +87,9 @@ class Net:
 @cache
 def _architecture(net: Net) -> str:
     """Digest of its configuration, whatever Keras called the layers this time."""
-    model = net.build(keras)
-    text = json.dumps(model.get_config(), default=str, sort_keys=True)
-    for place, name in enumerate([model.name, *(layer.name for layer in model.layers)]):
+    text = json.dumps(net.build(keras).get_config(), default=str, sort_keys=True)
+    names = dict.fromkeys(re.findall(r'"name": "([^"]*)"', text))
+    for place, name in enumerate(names):
         text = text.replace(json.dumps(name), f'"{place}"')
     return digest_of(text)[:16]
 

@@ -25,9 +25,13 @@ def program() -> Iterator[Program]:
 
 def test_every_command_in_its_order(program: Program, project: Path) -> None:
     (project / "edgeprune.toml").unlink()
-    verbs = [command.split()[0] for command in COMMANDS]
+    # The emulated ARM has a ring of its own, tests/device.
+    emulated = [command for command in COMMANDS if "emulate" in command or "qemu" in command]
+    commands = [command for command in COMMANDS if command not in emulated]
+    verbs = [command.split()[0] for command in commands]
     assert verbs == ["init", "run", "run", "prune", "export", "verify", "bench", "doctor"]
-    for command in COMMANDS:
+    assert [command.split()[0] for command in emulated] == ["targets", "bench"]
+    for command in commands:
         code, _, err = program(project, *shlex.split(command))
         assert code == 0, (command, err)
     names = {path.name for path in (project / "dist" / "host").iterdir()}

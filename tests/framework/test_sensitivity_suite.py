@@ -121,6 +121,8 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
         with monkeypatch.context() as patch:
             patch.setitem(fronts.CONSTANTS, name, 1)
             assert changed() == {"front"}, name
+    for net in nets.NETS.values():  # whatever Keras counts by now
+        assert nets._architecture.__wrapped__(net) == nets._architecture(net)
     wider = dataclasses.replace(nets.CNN, build=nets.LENET_5.build)
     assert wider.facts() != nets.CNN.facts()
 

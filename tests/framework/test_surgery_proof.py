@@ -101,7 +101,7 @@ def test_sequences(layers: list[Any]) -> None:
         rebuilt = [
             type(layer).from_config({**layer.get_config(), "dtype": "float64"}) for layer in layers
         ]
-        model = keras.Sequential([keras.Input((12, 3)), *rebuilt, L.Dense(4)])
+        model = keras.Sequential([keras.Input((12, 3)), *rebuilt, L.Dense(4, name="last")])
         x = inputs_for((12, 3), 3)
         woken(model, x, 3)
         graph = trace(model)
