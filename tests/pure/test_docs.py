@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -181,3 +182,12 @@ def plain(default: Any) -> str | None:
     if isinstance(default, int | float | str):
         return f"{default:g}" if isinstance(default, float) else str(default)
     return None
+
+
+def test_the_cost_of_scores_is_what_was_measured():
+    kept = json.loads((ROOT / "benchmarks" / "results" / "scoring.json").read_text())
+    text = " ".join((ROOT / "docs" / "method.md").read_text().split())
+    for name in ("ratio", "fisher_ratio", "obd_ratio"):
+        first, second, third = (f"{model[name]:.2f}" for model in kept["models"])
+        assert f"{first}, {second} and {third}" in text, name
+    assert max(model["ratio"] for model in kept["models"]) <= 1.5
