@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeprune.measurements import unavailable
+
 
 @dataclass(frozen=True)
 class Count:
@@ -59,12 +61,8 @@ class Count:
             "emulator": self.emulator,
             "instructions": self.instructions
             if self.instructions is not None
-            else _unavailable(self.uncounted),
-            "kernels": dict(self.kernels) if self.kernels else _unavailable(self.unnamed),
+            else unavailable(self.uncounted),
+            "kernels": dict(self.kernels) if self.kernels else unavailable(self.unnamed),
             "outputs_match": self.outputs_match,
             "difference": self.difference,
         }
-
-
-def _unavailable(reason: str) -> dict[str, str]:
-    return {"availability": "unavailable", "reason": reason}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgeprune.measurements import unavailable
+
 Verdict = Literal["fits", "tight", "too big"]
 _ORDER: tuple[Verdict, ...] = ("fits", "tight", "too big")
 UNTIMED = "nothing is timed on a microcontroller from here"
@@ -120,5 +122,5 @@ class Footprint:
             "ram": self.ram.facts(),
             "arena": dict(self.arena),
             "estimate": None if self.estimate is None else self.estimate.facts(),
-            "latency": {"availability": "unavailable", "reason": UNTIMED},
+            "latency": unavailable(UNTIMED),
         }

@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 
 
+def unavailable(reason: str) -> dict[str, str]:
+    """What ``--json`` has in the place of a figure that is missing: absent is never zero."""
+    return {"availability": "unavailable", "reason": reason}
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Latency and memory of one artifact on one target.

@@ -26,6 +26,7 @@ from edgeprune.seeds import derived_seed
 CALIBRATION = 2048
 """Training images that scores and statistics are taken of, the same for every method."""
 
+BATCH = 128
 STEP = 0.05
 """Of the MACs, between two scores on the way down."""
 
@@ -70,10 +71,9 @@ def by_descent(method: str) -> Choose:
     """The planner's default road to a budget of MACs, scores taken anew on the way."""
 
     def choose(dense: Any, graph: Graph, data: Examples, share: float, seed: int) -> Plan:
-        batches = [(data.x[n : n + 128], data.y[n : n + 128]) for n in range(0, len(data.x), 128)]
         *_, last = edgeprune.front(
-            dense, batches, points=1, max_macs=1 - share, method=method, loss=LOSS, step=STEP,
-            seed=seed,
+            dense, data.batches(BATCH), points=1, max_macs=1 - share, method=method, loss=LOSS,
+            step=STEP, seed=seed,
         )  # fmt: skip
         return last
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import edgeprune
 from benchmarks.sensitivity.cells import Cell, Facts
-from benchmarks.sensitivity.channels import CALIBRATION, calibration, l1
+from benchmarks.sensitivity.channels import BATCH, CALIBRATION, calibration, l1
 from benchmarks.sensitivity.judging import accuracy, answered, started
 from benchmarks.sensitivity.nets import LOSS, Net
 from benchmarks.sensitivity.promises import Promise, Table, Verdict
@@ -31,7 +31,6 @@ POINTS = 20
 """Plans of a method that goes down step by step."""
 LEAST = 0.05
 """Of the MACs, at the end of that."""
-BATCH = 128
 TRIALS = 300
 VALIDATION = 2000
 """Training images, others than those of the scores, that plans are chosen on."""
@@ -135,18 +134,11 @@ def genetic(bench: Bench) -> list[Plan]:
     return [plans[trial.number] for trial in study.best_trials]
 
 
-def _batches(data: Examples) -> list[tuple[Any, Any]]:
-    return [
-        (data.x[start : start + BATCH], data.y[start : start + BATCH])
-        for start in range(0, len(data.x), BATCH)
-    ]
-
-
 def scored_once(bench: Bench, method: str) -> Iterator[Plan]:
     """The knapsack over scores taken once, at evenly spaced budgets."""
     bench.evaluations += 1
     scores = edgeprune.score(
-        bench.dense, _batches(bench.calibrate), method, LOSS, graph=bench.graph
+        bench.dense, bench.calibrate.batches(BATCH), method, LOSS, graph=bench.graph
     )
     return _spaced(bench, scores)
 
@@ -160,7 +152,7 @@ def rescored(bench: Bench, method: str) -> tuple[Plan, ...]:
     """The planner's default road: scores taken anew on the way down."""
     bench.evaluations += POINTS
     return edgeprune.front(
-        bench.dense, _batches(bench.calibrate), points=POINTS, max_macs=LEAST, method=method,
+        bench.dense, bench.calibrate.batches(BATCH), points=POINTS, max_macs=LEAST, method=method,
         loss=LOSS, seed=bench.seed,
     )  # fmt: skip
 

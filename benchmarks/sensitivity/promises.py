@@ -92,26 +92,28 @@ Promise = Callable[[Table], Verdict]
 
 def at_most(figure: str, limit: float, unit: str = "points", **wanted: Any) -> Promise:
     """The mean over the seeds is at most ``limit``."""
-
-    def judge(table: Table) -> Verdict:
-        text = f"{_named(wanted)}: {figure} at most {limit:g} {unit}"
-        values = table.values(figure, **wanted)
-        if values is None:
-            return Verdict(text, None, "")
-        return Verdict(text, float(np.mean(values)) <= limit + ROUNDING, spread(values))
-
-    return judge
+    return _bound("at most", lambda mean: mean <= limit + ROUNDING, figure, limit, unit, wanted)
 
 
 def at_least(figure: str, limit: float, unit: str, **wanted: Any) -> Promise:
     """The mean over the seeds is at least ``limit``."""
+    return _bound("at least", lambda mean: mean >= limit, figure, limit, unit, wanted)
 
+
+def _bound(
+    word: str,
+    holds: Callable[[float], bool],
+    figure: str,
+    limit: float,
+    unit: str,
+    wanted: dict[str, Any],
+) -> Promise:
     def judge(table: Table) -> Verdict:
-        text = f"{_named(wanted)}: {figure} at least {limit:g} {unit}"
+        text = f"{_named(wanted)}: {figure} {word} {limit:g} {unit}"
         values = table.values(figure, **wanted)
         if values is None:
             return Verdict(text, None, "")
-        return Verdict(text, float(np.mean(values)) >= limit, spread(values))
+        return Verdict(text, holds(float(np.mean(values))), spread(values))
 
     return judge
 

@@ -33,6 +33,11 @@ class Examples:
         """The first so many; all where ``None``."""
         return self if count is None else Examples(self.x[:count], self.y[:count])
 
+    def batches(self, size: int) -> list[tuple[Array, Labels]]:
+        """All of them in their order, ``size`` at a time."""
+        starts = range(0, len(self.x), size)
+        return [(self.x[n : n + size], self.y[n : n + size]) for n in starts]
+
 
 def training(name: Set, count: int | None = None) -> Examples:
     """The first ``count`` of the 60,000 training images."""

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from benchmarks.sensitivity import channels, fronts, thresholds, weights
 from benchmarks.sensitivity.cells import Cell
 from benchmarks.sensitivity.judging import speedup
-from benchmarks.sensitivity.nets import CNN, LENET_5, LENET_300, LENET_300_50K, MLP, MOBILE, RESNET
+from benchmarks.sensitivity.nets import (
+    CNN,
+    LENET_5,
+    LENET_300,
+    LENET_300_50K,
+    MLP,
+    MOBILE,
+    RESNET,
+    Net,
+)
 from benchmarks.sensitivity.promises import Promise, at_least, at_most, every_seed, of_peer
 
 
@@ -50,38 +59,36 @@ TFMOT = ("tfmot", "tfmot-tuned")
 NETS = (CNN, RESNET, MOBILE)
 SHRINK = 1e-4
 """Of ours on the digits; chosen for LeNet-300-100 on 10,000 training images that were held out."""
-SHRUNK = {"epochs": 120, "shrink": SHRINK}
-"""Of LeNet-300-100."""
-SHRUNK_5 = {"epochs": 40, "shrink": SHRINK}
-"""Of LeNet-5, whose steps take longer."""
+
+
+def _lenet(
+    task: str,
+    net: Net,
+    epochs: int,
+    every: tuple[float, ...],
+    usual: tuple[float, ...],
+    most: float,
+) -> list[Cell]:
+    """Ours at ``every`` sparsity, magnitude at the ``usual`` ones, its parts at the ``most``."""
+    methods = (
+        (weights.ours("finetune", epochs, shrink=SHRINK), every),
+        (weights.magnitude(epochs), usual),
+        (weights.by_magnitude("finetune", epochs, shrink=SHRINK), (most,)),
+        (weights.random(epochs), (most,)),
+    )
+    return [
+        cell for each, amounts in methods for cell in weights.cells(task, net, each, amounts, SEEDS)
+    ]
 
 
 def _lenet_300() -> list[Cell]:
-    every, where = (0.92, 0.96, 0.98, 0.985, 0.99), (0.985,)
-    return [
-        *weights.cells(
-            "lenet-300-100", LENET_300, weights.ours("finetune", **SHRUNK), every, SEEDS
-        ),
-        *weights.cells("lenet-300-100", LENET_300, weights.magnitude(120), every, SEEDS),
-        *weights.cells(
-            "lenet-300-100", LENET_300, weights.by_magnitude("finetune", **SHRUNK), where, SEEDS
-        ),
-        *weights.cells("lenet-300-100", LENET_300, weights.random(120), where, SEEDS),
-    ]
+    every = (0.92, 0.96, 0.98, 0.985, 0.99)
+    return _lenet("lenet-300-100", LENET_300, 120, every, every, 0.985)
 
 
 def _lenet_5() -> list[Cell]:
-    every, where = (0.92, 0.98, 0.99, 0.995), (0.995,)
-    return [
-        *weights.cells(
-            "lenet-5-caffe", LENET_5, weights.ours("finetune", **SHRUNK_5), every, SEEDS
-        ),
-        *weights.cells("lenet-5-caffe", LENET_5, weights.magnitude(40), (0.98, 0.995), SEEDS),
-        *weights.cells(
-            "lenet-5-caffe", LENET_5, weights.by_magnitude("finetune", **SHRUNK_5), where, SEEDS
-        ),
-        *weights.cells("lenet-5-caffe", LENET_5, weights.random(40), where, SEEDS),
-    ]
+    every = (0.92, 0.98, 0.99, 0.995)
+    return _lenet("lenet-5-caffe", LENET_5, 40, every, (0.98, 0.995), 0.995)
 
 
 def _blocks() -> list[Cell]:

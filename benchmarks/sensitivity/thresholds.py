@@ -59,11 +59,7 @@ def _tuned(net: Net) -> float:
 
 def scored(dense: Any, data: Examples) -> Scores:
     """Of all the images that choose."""
-    batches = [
-        (data.x[n : n + MICROBATCH], data.y[n : n + MICROBATCH])
-        for n in range(0, len(data.x), MICROBATCH)
-    ]
-    return edgeprune.score(dense, batches, METHOD, LOSS)
+    return edgeprune.score(dense, data.batches(MICROBATCH), METHOD, LOSS)
 
 
 def oracle(dense: Any, scores: Scores, test: Examples, limit: float) -> float:

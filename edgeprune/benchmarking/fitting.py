@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
 from edgeprune.files import sha256_file
@@ -11,6 +12,9 @@ from edgeprune.footprints import Estimate, Footprint, Use
 from edgeprune.formats.tflite import read_tflite
 from edgeprune.progress import SILENT, Progress
 from edgeprune.targets import EthosU, Limits, Target
+
+if TYPE_CHECKING:
+    from edgeprune.runtimes.micro import Tool
 
 KIB = 1024
 
@@ -68,17 +72,24 @@ def _inputs(path: Path, target: Target) -> int:
     return len(contents.inputs)
 
 
+def _named(path: Path, target: Target, tool: Tool) -> dict[str, Any]:
+    """Which file, for which target, by which tool."""
+    return {
+        "artifact": sha256_file(path),
+        "file": path.name,
+        "target": target.name,
+        "runtime": tool.distribution,
+        "runtime_version": tool.version,
+    }
+
+
 def _interpreted(path: Path, target: Target, limits: Limits, inputs: int) -> Footprint:
     from edgeprune.runtimes.micro import TFLITE_MICRO
     from edgeprune.runtimes.tflite_micro import arena_of
 
     arena = arena_of(path, inputs)
     return Footprint(
-        artifact=sha256_file(path),
-        file=path.name,
-        target=target.name,
-        runtime="tflite-micro",
-        runtime_version=TFLITE_MICRO.version,
+        **_named(path, target, TFLITE_MICRO),
         flash=Use(path.stat().st_size, limits.flash_kib * KIB, limits.tight, "measured"),
         ram=Use(arena.total, limits.ram_kib * KIB, limits.tight, "measured"),
         arena={"total_bytes": arena.total, "head_bytes": arena.head, "tail_bytes": arena.tail},
@@ -91,11 +102,7 @@ def _compiled(path: Path, target: Target, limits: Limits, about: EthosU) -> Foot
 
     made = compiled(path, about.accelerator, about.memory_mode, about.system)
     return Footprint(
-        artifact=sha256_file(path),
-        file=path.name,
-        target=target.name,
-        runtime="ethos-u-vela",
-        runtime_version=VELA.version,
+        **_named(path, target, VELA),
         flash=Use(made.size_bytes, limits.flash_kib * KIB, limits.tight, "measured"),
         ram=Use(made.sram_bytes, limits.ram_kib * KIB, limits.tight, "estimated"),
         estimate=Estimate(

@@ -110,7 +110,7 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
         (channels, "CALIBRATION", {"channels-at-once", "channels-tuned"}),
         (channels, "STEP", {"channels-at-once", "channels-tuned"}),
         (weights, "RAMP", {"lenet-300-100", "lenet-5-caffe", "blocks", "scattered"}),
-        (tasks, "SHRINK", {"blocks"}),
+        (tasks, "SHRINK", {"lenet-300-100", "lenet-5-caffe", "blocks"}),
         (thresholds, "GRID", {"threshold"}),
         (thresholds, "BUDGET", {"threshold"}),
     ):
