@@ -1,4 +1,4 @@
-"""The roles of a recipe's data, which never mix."""
+"""The roles of a recipe's data: what trains, what decides, what is scored, what judges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Roles:
     Attributes:
         train: for fine-tuning; with class weights where the recipe has them.
         validation: split from train by seed; every decision before the end.
-        calibrate: for scores and verification; with the same class weights.
+        calibrate: for scores and verification; with the same class weights. Data of its own, or
+            some of train.
         evaluate: opens the evaluation data when called, once; nothing reads it before.
         notes: what was split from what, for the user.
         digests: of the data of ``"train"`` and ``"calibrate"`` as opened, before any split.
@@ -62,11 +63,10 @@ def roles(recipe: Recipe, model: Any) -> Roles:
         f"validation: {validation.examples} of {train.examples} examples, split by seed from train"
     )
     if recipe.data.calibrate is None:
-        before = rest.examples
-        rest, calibrate = _calibration(rest, recipe.data.calibration_examples, recipe.seed)
+        calibrate = _calibration(rest, recipe.data.calibration_examples, recipe.seed)
         notes.append(
-            f"calibrate: {calibrate.examples} of the other {before}, split by seed from train "
-            "(the recipe names none)"
+            f"calibrate: {calibrate.examples} of the other {rest.examples}, drawn by seed from "
+            "train and trained on too (the recipe names none)"
         )
     else:
         calibrate = _opened(recipe, "calibrate", model)
@@ -86,11 +86,10 @@ def roles(recipe: Recipe, model: Any) -> Roles:
 def parted(
     data: Dataset, validation: float, calibration_examples: int, seed: int
 ) -> tuple[Dataset, Dataset, Dataset]:
-    """``data`` of one role as training, validation and calibration data, split by seed; as
-    :func:`roles` splits where the recipe names no calibration data."""
+    """``data`` of one role as training and validation data, split by seed, and the calibration data
+    among the first; as :func:`roles` has them where the recipe names no calibration data."""
     rest, held_out = _validation(data, validation, seed)
-    rest, calibrate = _calibration(rest, calibration_examples, seed)
-    return rest, held_out, calibrate
+    return rest, held_out, _calibration(rest, calibration_examples, seed)
 
 
 def check_enough(calibrate: Dataset, asked: int | None) -> None:
@@ -98,7 +97,7 @@ def check_enough(calibrate: Dataset, asked: int | None) -> None:
 
     Args:
         calibrate: that role's.
-        asked: how many were to be split from train; ``None``: it is data of its own.
+        asked: how many were to be drawn from train; ``None``: it is data of its own.
 
     Raises:
         DataError: fewer than :data:`VERIFIED` examples.
@@ -112,7 +111,7 @@ def check_enough(calibrate: Dataset, asked: int | None) -> None:
         hint = f"calibration_examples = {asked} is too few"
     raise DataError(
         f"{calibrate.name}: calibrate has {calibrate.examples} examples"
-        f"{'' if asked is None else ' (split from train)'}; files are verified on them, which "
+        f"{'' if asked is None else ' (of train)'}; files are verified on them, which "
         f"takes {VERIFIED} at least: {hint}"
     )
 
@@ -121,10 +120,11 @@ def _validation(data: Dataset, share: float, seed: int) -> tuple[Dataset, Datase
     return split(data, share, derived_seed(seed, "validation"))
 
 
-def _calibration(data: Dataset, most: int, seed: int) -> tuple[Dataset, Dataset]:
-    # A fifth at most, so that little data is left to train on, but what verification needs.
+def _calibration(data: Dataset, most: int, seed: int) -> Dataset:
+    # They stay with those that are trained on: the original saw them too, and no decision falls on
+    # how well the model does on them. A fifth at most: little data is scored in little time.
     count = min(most, max(VERIFIED, data.examples // 5))
-    return split_count(data, count, derived_seed(seed, "calibrate"))
+    return split_count(data, count, derived_seed(seed, "calibrate"))[1]
 
 
 def _opened(recipe: Recipe, role: str, model: Any) -> Dataset:
@@ -175,7 +175,7 @@ def _refuse_copies(recipe: Recipe, role: str, dataset: Dataset, digests: Mapping
 
 def _same(recipe: Recipe, first: str, second: str, name: str) -> DataError:
     hint = (
-        "leave calibrate out, and it is split from train"
+        "leave calibrate out, and it is drawn from train"
         if second == "calibrate"
         else "evaluate needs examples of its own"
     )

@@ -102,7 +102,7 @@ def starting_recipe(
     scale, scale_note = looked.scale(made)
     sources = split.with_scale(scale)
     notes = [*opened.notes, *split.notes, *task_notes, *([scale_note] if scale_note else [])]
-    calibration = "calibrate: split by seed from train (never from evaluate)"
+    calibration = "calibrate: drawn by seed from train (never from evaluate)"
     path = model if is_function(model) else relative(Path(model), base)
     text = _TEXT.format(
         model=_toml({"path": path, "trust": True}) if trust else _toml(path),
@@ -143,7 +143,7 @@ seed = 0                       # the same seed gives the same bytes
 threads = {threads}                    # of TensorFlow; another number gives other bytes
 recover = ["finetune"]         # "batchnorm" too where the model has such layers
 
-[data]                         # three roles that never mix
+[data]                         # train, calibrate, evaluate
 {data_notes}train = {train}
 evaluate = {evaluate}
 

@@ -116,11 +116,11 @@ Model = Annotated[ModelSource, BeforeValidator(_as_table, json_schema_input_type
 
 
 class Data(Strict):
-    """Data for three roles that never mix."""
+    """Data for three roles; two of the same examples are refused."""
 
     train: Source = Field(description="Fine-tuning and, by a split, validation.")
     calibrate: Source | None = Field(
-        default=None, description="Scores and verification; split by seed from train where absent."
+        default=None, description="Scores and verification; drawn by seed from train where absent."
     )
     evaluate: Source = Field(description="Judged by once, at the end; checked at the start.")
     validation: Share = Field(
@@ -128,7 +128,7 @@ class Data(Strict):
         description="Share of train set aside, by seed, for every decision before the end.",
     )
     calibration_examples: Count = Field(
-        default=2048, description="How many of train are split off where calibrate is absent."
+        default=2048, description="How many of train calibrate where calibrate is absent."
     )
     microbatch: Count = Field(
         default=32, description="Examples whose gradients are averaged before the absolute value."

@@ -40,7 +40,7 @@ def stages(project: Path) -> list[str]:
         (
             lambda a: a | {"x_train": a["x_train"][:20], "y_train": a["y_train"][:20]},
             (),
-            r"calibrate has 15 examples \(split from train\).*32 at least: give train more",
+            r"calibrate has 15 examples \(of train\).*32 at least: give train more",
         ),
         (lambda a: a, ("data.calibration_examples=16",), "calibration_examples = 16 is too few"),
     ],

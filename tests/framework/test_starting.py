@@ -65,8 +65,8 @@ def test_customary_arrays_and_a_compiled_model(tmp_path: Path) -> None:
     assert recipe.task.loss is None and task.metric_name == "accuracy"
     assert found.evaluate().examples == 80
     assert any("compiled sparse_categorical_crossentropy" in note for note in start.notes)
-    assert any("calibrate: split by seed from train" in note for note in start.notes)
-    assert "# calibrate: split by seed from train (never from evaluate)" in start.text
+    assert any("calibrate: drawn by seed from train" in note for note in start.notes)
+    assert "# calibrate: drawn by seed from train (never from evaluate)" in start.text
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_one_pair_is_cut_in_two_and_said(tmp_path: Path) -> None:
     assert found.evaluate().examples == 60
     everything = [
         batch[0]
-        for part in (found.train, found.validation, found.calibrate, found.evaluate())
+        for part in (found.train, found.validation, found.evaluate())
         for batch in part.batches(64)
     ]
     assert (np.sort(np.concatenate(everything)[:, 0]) == np.sort(x[:, 0])).all()

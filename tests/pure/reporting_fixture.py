@@ -78,7 +78,7 @@ def realistic() -> Result:
         released={"host": "dist/host"},
         held={"raspberry-pi-4": "max_bytes on model.tflite: 147,312 > 100,000"},
         notes=(
-            "calibration: 2,048 examples split by seed 0 from train, as the recipe names none",
+            "calibration: 2,048 examples drawn by seed 0 from train, as the recipe names none",
             "strip kept 3 units of dense_1: they fill a 1×4 block <with> others & stay",
         ),
         plan="4be1f0" * 10,
