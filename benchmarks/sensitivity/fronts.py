@@ -28,8 +28,8 @@ from edgeprune.seeds import derived_seed
 from edgeprune.surgery import Trial
 
 POINTS = 20
-"""Plans of a method that goes down step by step."""
-LEAST = 0.05
+"""Plans of a method that goes down to budgets."""
+LEAST = 0.01
 """Of the MACs, at the end of that."""
 TRIALS = 300
 VALIDATION = 2000
@@ -101,7 +101,7 @@ def one_ratio(bench: Bench) -> list[Plan]:
 
 
 def drawn(bench: Bench) -> Iterator[Plan]:
-    """The knapsack over drawn scores, at evenly spaced budgets."""
+    """The knapsack over drawn scores, at the budgets of :func:`rescored`."""
     scores = edgeprune.score(
         bench.dense, None, "random", graph=bench.graph, seed=derived_seed(bench.seed, "random")
     )
@@ -135,7 +135,7 @@ def genetic(bench: Bench) -> list[Plan]:
 
 
 def scored_once(bench: Bench, method: str) -> Iterator[Plan]:
-    """The knapsack over scores taken once, at evenly spaced budgets."""
+    """The knapsack over scores taken once, at the budgets of :func:`rescored`."""
     bench.evaluations += 1
     scores = edgeprune.score(
         bench.dense, bench.calibrate.batches(BATCH), method, LOSS, graph=bench.graph
@@ -144,16 +144,16 @@ def scored_once(bench: Bench, method: str) -> Iterator[Plan]:
 
 
 def _spaced(bench: Bench, scores: Scores) -> Iterator[Plan]:
-    for share in np.linspace(1, LEAST, POINTS + 1)[1:]:
+    for share in np.geomspace(1, LEAST, POINTS + 1)[1:]:
         yield edgeprune.plan(scores, bench.graph, max_macs=float(share))
 
 
 def rescored(bench: Bench, method: str) -> tuple[Plan, ...]:
-    """The planner's default road: scores taken anew on the way down."""
+    """The planner's default road: scores taken anew on the way down, once a point."""
     bench.evaluations += POINTS
     return edgeprune.front(
-        bench.dense, bench.calibrate.batches(BATCH), points=POINTS, max_macs=LEAST, method=method,
-        loss=LOSS, seed=bench.seed,
+        bench.dense, bench.calibrate.batches(BATCH), points=POINTS, max_macs=LEAST, step=1,
+        method=method, loss=LOSS, seed=bench.seed,
     )  # fmt: skip
 
 

@@ -202,8 +202,8 @@ def front(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> tuple[Plan, ...]:
-    """Plans evenly along one descent, each within the next: a little is cut, a copy of the model
-    silenced and scored again.
+    """Plans along one descent, each at the same share of the cost of the one before and within the
+    next: a little is cut, a copy of the model silenced and scored again.
 
     Args:
         model, data, method, loss, seed: as :func:`score`; every score reads the data anew.

@@ -84,11 +84,11 @@ class Descent:
         return rescored(self.score, self.graph, **asked)
 
     def front(self, points: int, **asked: Any) -> Iterator[tuple[int, Plan]]:
-        """Plans evenly along the way, each within the next: the number of the point, from 1, and
-        its plan; ``asked`` as for :meth:`stages`."""
+        """Plans along the way, each at the same share of the cost of the one before and within the
+        next: the number of the point, from 1, and its plan; ``asked`` as for :meth:`stages`."""
         for stage in self.stages(points=points, **asked):
-            if stage.number * points % stage.of == 0:
-                yield stage.number * points // stage.of, stage.plan
+            if stage.point is not None:
+                yield stage.point, stage.plan
 
     def far(
         self, *, exclude: Sequence[str] = (), constraints: Constraints = UNCONSTRAINED

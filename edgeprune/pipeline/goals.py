@@ -249,7 +249,7 @@ class Goal:
             if graph is not None and number < self.rounds:
                 costing = Costing(graph, self.budgets)
                 part = parts(self.schedule, self.rounds)[number - 1]
-                asked["budgets"] = costing.between(costing.whole, part)
+                asked["budgets"] = costing.between(costing.whole, costing.limits, part)
         beside = {name: getattr(self, name) for name in ("scope", "exclude", "constraints")}
         return asked | beside
 

@@ -221,11 +221,26 @@ class Costing:
                 found[kind] = cost.macs if kind == "macs" else cost.parameters
         return found
 
-    def between(self, now: Mapping[str, float], part: float) -> Budgets:
-        """The budgets after ``part`` (0 to 1) of the way from the costs ``now``."""
+    def levels(self, now: Mapping[str, float], count: int) -> list[dict[str, float]]:
+        """``count`` costs on the way from ``now`` to the limits, which are the last of them; each
+        at the same share of the one before."""
+        return [
+            {
+                kind: most * max(1.0, now[kind] / most) ** (1 - number / count)
+                for kind, most in self.limits.items()
+            }
+            for number in range(1, count + 1)
+        ]
+
+    def length(self, start: Mapping[str, float], end: Mapping[str, float]) -> float:
+        """Of the way between two costs: the largest share of the original's, of any kind."""
+        return max((start[kind] - end[kind]) / self.whole[kind] for kind in self.limits)
+
+    def between(self, start: Mapping[str, float], end: Mapping[str, float], part: float) -> Budgets:
+        """The budgets after ``part`` (0 to 1) of the way from one cost to another."""
         asked = {}
         for kind, most in self.limits.items():
-            limit = max(most, now[kind] + (most - now[kind]) * part)
+            limit = max(most, start[kind] + (end[kind] - start[kind]) * part)
             # What is reached already stays: the original is within no budget.
             share = min(limit / self.whole[kind], ALMOST)
             asked[f"max_{kind}"] = share * self.whole[kind] if kind == "latency_ms" else share

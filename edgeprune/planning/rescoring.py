@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from edgeprune.errors import PlanError
@@ -19,6 +20,8 @@ Score = Callable[[Plan | None], Scores]
 STEP = 0.05
 """Of what the original costs: so much goes between two scores where budgets are asked for."""
 ROUNDING = 1e-9
+Way = tuple[dict[str, Any], int | None]
+"""What a step asks of a plan, and which point it ends at, if at one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +32,14 @@ class Stage:
         plan: everything that is gone by now.
         scores: that decided this step.
         number, of: which of how many steps, from 1.
+        point: which of the points it is, from 1; ``None``: a step on the way to one.
     """
 
     plan: Plan
     scores: Scores
     number: int
     of: int
+    point: int | None = None
 
 
 def check_step(step: float | None) -> None:
@@ -63,12 +68,14 @@ def rescored(
 
     With budgets the costs fall in equal steps of at most ``step`` of the original's each; with
     channels the share of those that have left grows so. Single weights go in the last step alone.
+    The points of a budget lie evenly on a logarithmic scale, each at the same share of the one
+    before: where little is left, a little less of it costs the most accuracy.
 
     Args:
         score: called before each step with the plan so far.
         graph: of the model; budgets and channels need it.
         step: 0 < step ≤ 1; 1 takes the scores once. Absent: :data:`STEP` for budgets, else 1.
-        points: the number of steps is a multiple of this.
+        points: of the way to budgets; each takes a step or more.
         within: the plan so far, as for :func:`~edgeprune.planning.make_plan`, as is the rest.
 
     Raises:
@@ -79,40 +86,43 @@ def rescored(
     last: dict[str, Any] = {"channels": channels, "sparsity": sparsity}
     if budgets:
         last["budgets"] = budgets
-    ways = _ways(graph, step, points, within, channels, budgets) if graph is not None else []
-    if sparsity is not None and not (budgets or channels is not None):
-        ways = []
+    ways: list[Way] = []
+    if graph is not None and budgets:
+        ways = _to_budgets(Costing(graph, budgets), STEP if step is None else step, points, within)
+    elif graph is not None and channels is not None:
+        ways = _to_channels(channels, 1.0 if step is None else step, within)
     plan = within
-    for number, way in enumerate([*ways, last], start=1):
+    for number, (way, point) in enumerate([*ways, (last, points)], start=1):
         scores = score(plan)
         if number == 1 and ways:
             make_plan(scores, graph, **last, within=within, **asked)
         plan = make_plan(scores, graph, **way, within=plan, **asked)
-        yield Stage(plan, scores, number, len(ways) + 1)
+        yield Stage(plan, scores, number, len(ways) + 1, point)
 
 
-def _ways(
-    graph: Graph,
-    step: float | None,
-    points: int,
-    within: Plan | None,
-    channels: float | None,
-    budgets: Budgets | None,
-) -> list[dict[str, Any]]:
-    """What each step but the last asks of a plan."""
-    if budgets:
-        costing = Costing(graph, budgets)
-        now = costing.costs({cut.group: cut.drop for cut in within.cuts} if within else {})
-        length = max((now[k] - most) / costing.whole[k] for k, most in costing.limits.items())
-        count = _count(length, STEP if step is None else step, points)
-        return [{"budgets": costing.between(now, part / count)} for part in range(1, count)]
-    if channels is None:
-        return []
+def _to_budgets(costing: Costing, step: float, points: int, within: Plan | None) -> list[Way]:
+    """All steps but the last."""
+    now = costing.costs({cut.group: cut.drop for cut in within.cuts} if within else {})
+    found: list[Way] = []
+    for point, (start, end) in enumerate(pairwise([now, *costing.levels(now, points)]), start=1):
+        count = _count(costing.length(start, end), step)
+        found += [
+            ({"budgets": costing.between(start, end, part / count)}, None)
+            for part in range(1, count)
+        ]
+        found.append(({"budgets": costing.between(start, end, 1.0)}, point))
+    return found[:-1]
+
+
+def _to_channels(channels: float, step: float, within: Plan | None) -> list[Way]:
+    """All steps but the last."""
     start = float(within.why.get("reached", {}).get("channels", 0.0)) if within else 0.0
-    count = _count(channels - start, 1.0 if step is None else step, points)
-    return [{"channels": start + (channels - start) * part / count} for part in range(1, count)]
+    count = _count(channels - start, step)
+    return [
+        ({"channels": start + (channels - start) * part / count}, None) for part in range(1, count)
+    ]
 
 
-def _count(length: float, step: float, points: int) -> int:
-    """How many equal steps, a multiple of ``points``."""
-    return points * max(1, math.ceil(length / step / points - ROUNDING))
+def _count(length: float, step: float) -> int:
+    """How many equal steps."""
+    return max(1, math.ceil(length / step - ROUNDING))

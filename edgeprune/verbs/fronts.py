@@ -1,4 +1,4 @@
-"""The verb plan with --front: plans evenly along one descent, each with what it costs and keeps."""
+"""The verb plan with --front: plans along one descent, each with what it costs and keeps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def front_files(
     progress: Progress = SILENT,
     **asked: Any,
 ) -> Facts:
-    """Plans evenly along one descent; writes the folder ``out``: ``front.json`` and a plan a point.
+    """Plans along one descent; writes the folder ``out``: ``front.json`` and a plan a point.
 
     Each point has its costs, and, where the data has labels, the metric of the silenced model,
     without recovery, on a fifth of the data that no score saw. The descent ends at the budget that

@@ -68,7 +68,7 @@ def test_scores_anew_lose_less_than_scores_taken_once(stripes) -> None:
     descent = Descent(model, graph, "molchanov", halves(x, y))
     anew, once = [], []
     first = None
-    for stage in descent.stages(budgets=Budgets(max_macs=0.1), points=18):
+    for stage in descent.stages(budgets=Budgets(max_macs=0.1), step=0.05):
         first = first or stage.scores
         if stage.number >= 8:
             left = stage.plan.cost(graph).macs
@@ -133,7 +133,7 @@ def test_a_front_in_python(stripes) -> None:
     asked = {"max_macs": 0.4, "step": 0.3, "multiple": 4, "exclude": "one"}
     plans = edgeprune.front(model, halves(x, y)[:2], points=2, **asked)
     left = [plan.cost(graph).macs / graph.cost({}).macs for plan in plans]
-    assert 0.4 < left[0] <= 0.7 and left[1] <= 0.4
+    assert 0.4 < left[0] <= 0.4**0.5 and left[1] <= 0.4
     assert "one" not in {cut.group for cut in plans[-1].cuts}
     assert all(width["kept"] % 4 == 0 for width in plans[-1].why["widths"].values())
     with pytest.raises(PlanError, match="points = 0"):

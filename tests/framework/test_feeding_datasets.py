@@ -228,7 +228,9 @@ def recipe(base: Path, **data: object) -> Recipe:
     return Recipe.parse(content, base=base)
 
 
-def test_what_decides_is_not_trained_on_and_what_calibrates_is(tmp_path: Path, model: keras.Model) -> None:
+def test_what_decides_is_not_trained_on_and_what_calibrates_is(
+    tmp_path: Path, model: keras.Model
+) -> None:
     x, y = arrays(400)
     np.savez(tmp_path / "t.npz", x=x, y=y)
     np.savez(tmp_path / "e.npz", x=x + 0.5, y=y)

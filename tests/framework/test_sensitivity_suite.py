@@ -110,17 +110,22 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
         (channels, "CALIBRATION", {"channels-at-once", "channels-tuned"}),
         (channels, "STEP", {"channels-at-once", "channels-tuned"}),
         (weights, "RAMP", {"lenet-300-100", "lenet-5-caffe", "blocks", "scattered"}),
-        (tasks, "SHRINK", {"lenet-300-100", "lenet-5-caffe", "blocks"}),
+        (weights, "VALIDATION", {"lenet-300-100", "lenet-5-caffe", "blocks", "scattered"}),
         (thresholds, "GRID", {"threshold"}),
         (thresholds, "BUDGET", {"threshold"}),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, getattr(module, name) * 2)
             assert changed() == touched, name
-    for name in fronts.CONSTANTS:
-        with monkeypatch.context() as patch:
-            patch.setitem(fronts.CONSTANTS, name, 1)
-            assert changed() == {"front"}, name
+    for kept, touched in (
+        (fronts.CONSTANTS, {"front"}),
+        (tasks.TAUGHT, {"lenet-300-100", "lenet-5-caffe"}),
+        (tasks.BLOCKS, {"blocks"}),
+    ):
+        for name in kept:
+            with monkeypatch.context() as patch:
+                patch.setitem(kept, name, "finetune" if name == "step" else 1)
+                assert changed() == touched, name
     for net in nets.NETS.values():  # whatever Keras counts by now
         assert nets._architecture.__wrapped__(net) == nets._architecture(net)
     wider = dataclasses.replace(nets.CNN, build=nets.LENET_5.build)

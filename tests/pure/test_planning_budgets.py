@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from edgeprune.graphs import Graph, Group, Member
 from edgeprune.planning import Budgets, Constraints, Latency, make_plan, rescored
 from edgeprune.planning.knapsack import Options, least_lost
 from edgeprune.planning.pricing import Prices
+from edgeprune.planning.rescoring import Stage
 from edgeprune.scores import Scores
 
 TABLE = Latency({"layer0": 0.5, "layer*": 0.25}, constant=1.0)
@@ -260,8 +262,32 @@ def test_a_step_for_channels_and_a_hybrids_weights_last():
     assert [bool(stage.plan.masks) for stage in stages] == [False] * 4 + [True]
     assert len(list(rescored(lambda plan: scores, graph, channels=0.5))) == 1
     assert len(list(rescored(lambda plan: scores, None, sparsity=0.5, step=0.1))) == 1
-    points = list(rescored(lambda plan: scores, graph, channels=0.5, step=0.2, points=5))
-    assert len(points) == 5
+
+
+def test_points_each_at_the_same_share_of_the_one_before_and_steps_between_them():
+    graph = chain([400, 400], [1])
+    weights = {name: np.ones(each.shape, np.float32) for name, each in graph.weights.items()}
+    scores = Scores("taylor", "m", weights, kinds=dict.fromkeys(weights, "dense"))
+
+    def stages(budgets: Budgets, **how: Any) -> list[Stage]:
+        return list(rescored(lambda plan: scores, graph, budgets=budgets, **how))
+
+    found = stages(Budgets(max_macs=0.1), points=4, step=0.2)
+    assert [stage.point for stage in found] == [None, None, 1, None, 2, 3, 4]
+    whole = graph.cost({})
+    costs = [stage.plan.cost(graph) for stage in found]
+    shares = [cost.macs / whole.macs for cost in costs]
+    between = [1 - (1 - 0.1**0.25) * part / 3 for part in (1, 2)]
+    points = [0.1 ** (part / 4) for part in range(1, 5)]
+    asked = [*between, points[0], (points[0] + points[1]) / 2, *points[1:]]
+    assert shares == pytest.approx(asked, abs=0.01)
+    assert all(share <= most for share, most in zip(shares, asked, strict=True))
+    # Two kinds, each evenly; the one with the longer way says how many steps.
+    both = stages(Budgets(max_macs=0.25, max_parameters=0.81), points=2, step=0.3)
+    assert [stage.point for stage in both] == [None, 1, 2]
+    half = both[1].plan.cost(graph)
+    assert 0.48 * whole.macs < half.macs <= 0.5 * whole.macs
+    assert half.parameters <= 0.9 * whole.parameters
 
 
 REFUSED = {
