@@ -136,7 +136,8 @@ def _unknown(top: type[BaseModel], loc: tuple[Part, ...]) -> str:
     section: type[BaseModel] = top
     for part in loc[:-1]:
         if isinstance(part, str):
-            section = next(_sections_in(keys_of(section)[part]), section)
+            # A name of the user's own (a table of tables) is no key: what stands in it is one.
+            section = next(_sections_in(keys_of(section).get(part)), section)
     key = str(loc[-1])
     line = f"unknown key '{dotted(loc)}'; "
     if len(loc) > 1 and key in keys_of(top):

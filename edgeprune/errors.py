@@ -14,6 +14,8 @@ EdgepruneError                 exit 1
 ├── ExportError                exit 1   a model that cannot become this format
 ├── VerificationError          exit 1   a file that does not do what its model does
 ├── MeasurementError           exit 1   a measurement that could not be made
+│   └── DeviceError                     a device that cannot be reached, or has not what it needs
+│       └── LostError                   the connection to it broke
 ├── EmulationError             exit 1   the emulated ARM cannot be set up, or does not run
 ├── WorkerError                exit 1   processes that share the work die
 └── Interrupted                exit 130 Ctrl-C
@@ -105,6 +107,14 @@ class VerificationError(EdgepruneError):
 
 class MeasurementError(EdgepruneError):
     """A measurement that could not be made."""
+
+
+class DeviceError(MeasurementError):
+    """A device that cannot be reached, is in use, or has not what a measurement needs."""
+
+
+class LostError(DeviceError):
+    """The connection to a device broke; what only asks may be tried again, a measurement not."""
 
 
 class EmulationError(EdgepruneError):

@@ -1,0 +1,71 @@
+"""Where a target's board stands: said on the command line, in the environment, or in the user's
+own list of boards. Never in a profile, which is shared."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from edgeprune.documents import Strict, read_toml, validate
+from edgeprune.errors import RecipeError
+
+VARIABLE = "EDGEPRUNE_SSH"
+"""Environment variable: ``user@host`` of any target; ``EDGEPRUNE_SSH_RASPBERRY_PI_4``: of that."""
+
+
+class Board(Strict):
+    """One table of ``devices.toml``: a board, by the name of its target."""
+
+    ssh: str | None = Field(
+        default=None, min_length=1, description="user@host, as ssh on the command line takes it."
+    )
+    python: str | None = Field(
+        default=None, min_length=1, description="Python to use there; else the prepared one."
+    )
+
+
+class Boards(Strict):
+    """``devices.toml``."""
+
+    schema_: Annotated[int, Field(ge=0, le=1)] = Field(
+        default=1, alias="schema", description="Of the layout."
+    )
+    devices: dict[str, Board] = Field(default={}, description="Boards by name of the target.")
+
+
+def boards_file() -> Path:
+    """``~/.config/edgeprune/devices.toml``, or below ``$XDG_CONFIG_HOME``."""
+    config = os.environ.get("XDG_CONFIG_HOME")
+    base = Path(config) if config and Path(config).is_absolute() else Path("~/.config").expanduser()
+    return base / "edgeprune" / "devices.toml"
+
+
+def board_of(target: str, ssh: str | None = None) -> Board:
+    """What is said of a target's board: ``ssh`` first, then the environment, then the file.
+
+    Args:
+        target: name of the profile.
+        ssh: address from the command line.
+
+    Raises:
+        RecipeError: the file has faults, one line each.
+    """
+    own = f"{VARIABLE}_{re.sub('[^A-Z0-9]', '_', target.upper())}"
+    listed = _listed().get(target, Board())
+    said = ssh or os.environ.get(own) or os.environ.get(VARIABLE)
+    return listed if said is None else listed.model_copy(update={"ssh": said})
+
+
+def _listed() -> dict[str, Board]:
+    path = boards_file()
+    if not path.exists():
+        return {}
+    content = read_toml(path, "list of boards", "take it away, or write [devices.NAME] tables")
+    found, faults = validate(Boards, content, lambda key: str(path))
+    if found is None:
+        raise RecipeError(faults)
+    return found.devices
