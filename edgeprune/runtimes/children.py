@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -26,6 +26,40 @@ _CHUNK_BYTES = 64 * 2**20
 """Of inputs sent at once: what a child holds beside its model."""
 
 
+class Link(Protocol):
+    """The child that holds a file: of this process, or of an agent on a board.
+
+    Attributes:
+        place: of the file, where the child is.
+        version: of the engine there.
+        on: behind the engine's name in messages; empty on this machine.
+    """
+
+    place: str
+    version: str
+    on: str
+
+    def send(self, message: Mapping[str, Any], arrays: Sequence[Array]) -> None:
+        """A request; ``OSError`` where the child has gone."""
+        ...
+
+    def receive(self) -> tuple[dict[str, Any], list[Array]]:
+        """The next answer; ``EOFError`` where the child has gone."""
+        ...
+
+    def kill(self) -> None:
+        """End the child at once."""
+        ...
+
+    def death(self) -> tuple[int, str]:
+        """Of a child that has gone: its exit code (negative: a signal), and its last line."""
+        ...
+
+    def close(self) -> None:
+        """End the child, and wait until it is gone."""
+        ...
+
+
 class Runner:
     """A file in its engine, in a child of its own; use it in a ``with`` block.
 
@@ -35,34 +69,42 @@ class Runner:
         inputs, outputs: as the engine sees them, in the file's order.
     """
 
-    def __init__(self, path: Path | str, *, threads: int = 1, timeout: float = 300.0) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        threads: int = 1,
+        timeout: float = 300.0,
+        link: Link | None = None,
+    ) -> None:
         """Start the child and load the file.
 
         Args:
             path: a ``.tflite`` or ``.onnx``.
             threads: that the engine gets.
             timeout: seconds that one request may take.
+            link: to the child, started already; one of this process where ``None``.
 
         Raises:
             ArtifactError: no such file, the engine refuses it, or dies of it.
             VersionError: the engine is not installed.
-            MeasurementError: no answer in time.
+            MeasurementError: no answer in time, or the connection to a board broke.
         """
         self.path = Path(path)
         self.engine = engine_of(self.path)
-        self.version = self.engine.version
+        self.version = link.version if link is not None else self.engine.version
         if not self.path.is_file():
             raise ArtifactError(f"{self.path}: no such file")
         self._timeout = timeout
         self._late = False
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
-        self._child = _started(self._said)
+        self._named = self.engine.title + (link.on if link is not None else "")
+        self._link: Link = link or _Child(str(self.path.resolve()), self.version)
         try:
             ports, _ = self._ask(
                 {
                     "verb": "load",
                     "driver": self.engine.driver,
-                    "path": str(self.path.resolve()),
+                    "path": self._link.place,
                     "threads": threads,
                 },
                 doing="loading it",
@@ -129,13 +171,7 @@ class Runner:
 
     def close(self) -> None:
         """End the child, and wait until it is gone."""
-        self._child.kill()
-        for stream in (self._child.stdin, self._child.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        self._child.wait()
-        self._said.close()
+        self._link.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,41 +187,38 @@ class Runner:
     def _ask(
         self, request: Mapping[str, Any], arrays: Sequence[Array] = (), *, doing: str
     ) -> tuple[dict[str, Any], list[Array]]:
-        assert self._child.stdin is not None and self._child.stdout is not None
         guard = threading.Timer(self._timeout, self._give_up)
         guard.daemon = True
         guard.start()
         try:
-            send(self._child.stdin, request, arrays)  # type: ignore[arg-type]
-            reply, results = receive(self._child.stdout)  # type: ignore[arg-type]
+            self._link.send(request, arrays)
+            reply, results = self._link.receive()
         except (OSError, EOFError):
             raise self._died(doing) from None
         finally:
             guard.cancel()
         if "error" in reply:
             raise ArtifactError(
-                f"{self.path}: {self.engine.title} fails {doing} ({reply['error']}); "
+                f"{self.path}: {self._named} fails {doing} ({reply['error']}); "
                 "export it again, or use another format"
             )
         return reply, results
 
     def _give_up(self) -> None:
         self._late = True
-        self._child.kill()
+        self._link.kill()
 
     def _died(self, doing: str) -> ArtifactError | MeasurementError:
-        code = self._child.wait()
+        code, last = self._link.death()
         if self._late:
             return MeasurementError(
-                f"{self.path}: {self.engine.title} gave no answer in {self._timeout:g} s while "
+                f"{self.path}: {self._named} gave no answer in {self._timeout:g} s while "
                 f"{doing}; its child process was ended"
             )
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", errors="replace").strip().splitlines()
-        last = f": {lines[-1][:200]}" if lines else ""
+        last = f": {last}" if last else ""
         how = f"signal {-code} ({_signal(-code)})" if code < 0 else f"exit code {code}"
         return ArtifactError(
-            f"{self.path}: {self.engine.title} died while {doing} ({how}{last}); "
+            f"{self.path}: {self._named} died while {doing} ({how}{last}); "
             "the file is damaged, or this version of the engine cannot run it"
         )
 
@@ -196,6 +229,44 @@ def run_file(
     """What a file answers for every sample; arguments, answer and errors as :class:`Runner`."""
     with Runner(path, threads=threads) as runner:
         return runner.infer(inputs)
+
+
+class _Child:
+    """A :class:`Link` to a child of this process."""
+
+    on = ""
+
+    def __init__(self, place: str, version: str) -> None:
+        self.place = place
+        self.version = version
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._process = _started(self._said)
+
+    def send(self, message: Mapping[str, Any], arrays: Sequence[Array]) -> None:
+        assert self._process.stdin is not None
+        send(self._process.stdin, message, arrays)  # type: ignore[arg-type]
+
+    def receive(self) -> tuple[dict[str, Any], list[Array]]:
+        assert self._process.stdout is not None
+        return receive(self._process.stdout)  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def death(self) -> tuple[int, str]:
+        code = self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", errors="replace").strip().splitlines()
+        return code, lines[-1][:200] if lines else ""
+
+    def close(self) -> None:
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process.wait()
+        self._said.close()
 
 
 def _started(said: Any) -> subprocess.Popen[bytes]:

@@ -36,11 +36,11 @@ class Session:
     def set(self, values: Sequence[Array]) -> None:
         """Put one batch where the next :meth:`invoke` reads it."""
         details = self._interpreter.get_input_details()
-        if any(tuple(d["shape"]) != v.shape for d, v in zip(details, values, strict=True)):
-            for detail, value in zip(details, values, strict=True):
+        if any(tuple(d["shape"]) != v.shape for d, v in zip(details, values)):
+            for detail, value in zip(details, values):
                 self._interpreter.resize_tensor_input(detail["index"], list(value.shape))
             self._interpreter.allocate_tensors()
-        for detail, value in zip(details, values, strict=True):
+        for detail, value in zip(details, values):
             self._interpreter.set_tensor(detail["index"], value)
 
     def invoke(self) -> None:
@@ -71,12 +71,12 @@ class Session:
             for place, value in fill:
                 place()[...] = value[start : start + step]
             invoke()
-            for answer, tensor in zip(answers, read, strict=True):
+            for answer, tensor in zip(answers, read):
                 answer[start : start + step] = tensor()
         return answers
 
     def _paired(self, values: Sequence[Array]) -> list[tuple[Array, dict[str, Any]]]:
-        return list(zip(values, self._interpreter.get_input_details(), strict=True))
+        return list(zip(values, self._interpreter.get_input_details()))
 
     @staticmethod
     def _about(detail: dict[str, Any]) -> dict[str, Any]:

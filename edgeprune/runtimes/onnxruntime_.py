@@ -38,7 +38,7 @@ class Session:
     def set(self, values: Sequence[Array]) -> None:
         """Put one batch where the next :meth:`invoke` reads it."""
         names = [port.name for port in self._session.get_inputs()]
-        self._feed = dict(zip(names, values, strict=True))
+        self._feed = dict(zip(names, values))
 
     def invoke(self) -> None:
         """One inference: this is what is timed."""
@@ -56,7 +56,7 @@ class Session:
             self.set([value[start : start + step] for value in values])
             self.invoke()
             parts.append(self.get())
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return [np.concatenate(part) for part in zip(*parts)]
 
 
 def _about(port: Any) -> dict[str, Any]:

@@ -1,21 +1,23 @@
 """Messages between a parent and its child: a JSON object, then arrays as they lie in memory.
 
-Eight bytes (length of the JSON, number of arrays), the JSON, the arrays' bytes one after another;
-their dtypes and shapes are in the JSON under ``"arrays"``. Nothing that could run code.
+Dtypes and shapes of the arrays are in the JSON under ``"arrays"``.
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-_HEAD = struct.Struct("<II")
+from edgeprune.runtimes.frames import read_head, write_frame
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+else:
+    Array = np.ndarray
 
 
 def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Array] = ()) -> None:
@@ -26,12 +28,8 @@ def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Array] =
     """
     solid = [np.ascontiguousarray(array) for array in arrays]
     about = [{"dtype": array.dtype.name, "shape": array.shape} for array in arrays]
-    text = json.dumps({**message, "arrays": about}).encode()
-    stream.write(_HEAD.pack(len(text), len(solid)))
-    stream.write(text)
-    for array in solid:
-        stream.write(array.reshape(-1).view(np.uint8).data)
-    stream.flush()
+    pieces = [array.reshape(-1).view(np.uint8).data for array in solid]
+    write_frame(stream, {**message, "arrays": about}, pieces, sum(map(len, pieces)))
 
 
 def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
@@ -40,11 +38,13 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
     Raises:
         EOFError: the other side has gone.
     """
-    length, count = _HEAD.unpack(_exactly(stream, _HEAD.size))
-    message = json.loads(_exactly(stream, length))
+    message, rest = read_head(stream)
     arrays = []
-    for about in message.pop("arrays")[:count]:
+    for about in message.pop("arrays", ()):
         array = np.empty(about["shape"], np.dtype(about["dtype"]))
+        rest -= array.nbytes
+        if rest < 0:
+            raise EOFError
         view = array.reshape(-1).view(np.uint8).data
         while len(view):
             read = stream.readinto(view)  # type: ignore[attr-defined]
@@ -52,11 +52,6 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
                 raise EOFError
             view = view[read:]
         arrays.append(array)
-    return message, arrays
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
+    if rest:
         raise EOFError
-    return data
+    return message, arrays

@@ -119,19 +119,19 @@ def test_a_file_that_its_engine_refuses_is_one_line(tmp_path: Path, suffix: str)
 
 def test_a_child_that_is_killed_is_named_with_its_signal(folder: Path, suffix: str) -> None:
     with Runner(folder / f"mlp.{suffix}") as runner:
-        os.kill(runner._child.pid, signal.SIGSEGV)
+        os.kill(runner._link._process.pid, signal.SIGSEGV)
         with pytest.raises(ArtifactError, match=r"mlp\.\w+: .* died .*signal 11 \(SIGSEGV\)"):
             runner.infer([np.zeros((1, 64), np.float32)])
-        assert runner._child.returncode == -signal.SIGSEGV
+        assert runner._link._process.returncode == -signal.SIGSEGV
 
 
 def test_a_child_that_gives_no_answer_is_ended(folder: Path) -> None:
     with Runner(folder / "mlp.tflite") as runner:
         runner._timeout = 0.5
-        os.kill(runner._child.pid, signal.SIGSTOP)
+        os.kill(runner._link._process.pid, signal.SIGSTOP)
         with pytest.raises(MeasurementError, match=r"no answer in 0\.5 s"):
             runner.infer([np.zeros((1, 64), np.float32)])
-        assert runner._child.poll() is not None
+        assert runner._link._process.poll() is not None
 
 
 def test_ctrl_c_leaves_no_child(folder: Path) -> None:
@@ -141,7 +141,7 @@ def test_ctrl_c_leaves_no_child(folder: Path) -> None:
         runner.prepare([np.zeros((1, 64), np.float32)])
         timer.start()
         runner.time(10**7)
-    assert runner._child.returncode is not None  # waited for: no zombie
+    assert runner._link._process.returncode is not None  # waited for: no zombie
 
 
 def test_an_engine_that_is_not_installed_is_one_line(
