@@ -11,10 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from edgeprune.intervals import Interval, median_interval
+
 
 def unavailable(reason: str) -> dict[str, str]:
     """What ``--json`` has in the place of a figure that is missing: absent is never zero."""
     return {"availability": "unavailable", "reason": reason}
+
+
+_LATER = (
+    "batch", "rounds", "elapsed_ns", "warmup_runs", "steady", "stopped", "conditions", "via",
+    "date",
+)  # fmt: skip
+"""What measurements saved by edgeprune 0.x may not have."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,16 @@ class Measurement:
         load_ns: from file to ready.
         first_ns: the first inference, apart from the timed ones.
         device: facts of the machine (cpu, system); may be empty.
+        batch: examples of one inference.
+        rounds: parts of equal length that the samples were taken in, other files between them.
+        elapsed_ns: from the first to the last inference of each round, added up.
+        warmup_runs: uncounted inferences before the first round.
+        steady: the warm-up had come to rest; ``None``: nobody looked.
+        stopped: why no further runs were made: ``"interval"`` (narrow enough), ``"time"`` (the
+            limit), ``"rounds"`` (the most there are); empty: as many as were asked for.
+        conditions: clock, governor, heat, throttling, pinning, as far as the machine tells.
+        via: the connection.
+        date: when, ISO 8601 in UTC.
     """
 
     artifact: str
@@ -48,6 +67,15 @@ class Measurement:
     load_ns: int = 0
     first_ns: int = 0
     device: Mapping[str, str] = field(default_factory=dict)
+    batch: int = 1
+    rounds: int = 10
+    elapsed_ns: int = 0
+    warmup_runs: int = 0
+    steady: bool | None = None
+    stopped: str = ""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    via: str = "local"
+    date: str = ""
 
     def percentile_ms(self, percent: float) -> float:
         """A percentile of the latency; milliseconds."""
@@ -68,19 +96,58 @@ class Measurement:
         """Inter-quartile range of the latency; milliseconds."""
         return self.percentile_ms(75) - self.percentile_ms(25)
 
+    @property
+    def round_medians(self) -> tuple[float, ...]:
+        """Median latency of each round; nanoseconds."""
+        parts = np.array_split(np.asarray(self.latency_ns, np.float64), self.rounds)
+        return tuple(float(np.median(part)) for part in parts if len(part))
+
+    @property
+    def interval(self) -> Interval | None:
+        """Where the median of the rounds lies at 95 %, nanoseconds: of rounds, since inferences
+        that follow each other are not independent; ``None`` for fewer than six."""
+        return median_interval(self.round_medians)
+
+    @property
+    def throughput_per_s(self) -> float | None:
+        """Examples a second, by the clock around the rounds; ``None`` where it was not read."""
+        return (
+            self.batch * len(self.latency_ns) / self.elapsed_ns * 1e9 if self.elapsed_ns else None
+        )
+
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints."""
+        per_second, about = self.throughput_per_s, self.interval
         return {
             "artifact": self.artifact,
             "file": self.file,
             "target": self.target,
+            "via": self.via,
+            "emulated": False,
+            "figures": "measured",
+            "date": self.date,
             "runtime": self.runtime,
             "runtime_version": self.runtime_version,
             "threads": self.threads,
+            "batch": self.batch,
+            "rounds": self.rounds,
+            "warmup_runs": self.warmup_runs,
+            "steady": self.steady,
+            "stopped": self.stopped,
             "latency_ns": list(self.latency_ns),
             "median_ms": self.median_ms,
+            "median_interval_ms": unavailable("fewer than six rounds")
+            if about is None
+            else {"low": about.low / 1e6, "high": about.high / 1e6},
+            "p90_ms": self.percentile_ms(90),
             "p95_ms": self.p95_ms,
+            "p99_ms": self.percentile_ms(99),
             "iqr_ms": self.iqr_ms,
+            "elapsed_ns": self.elapsed_ns,
+            "throughput_per_s": unavailable("no clock was read around the runs")
+            if per_second is None
+            else per_second,
+            "conditions": dict(self.conditions),
             "load_ms": self.load_ns / 1e6,
             "first_ms": self.first_ns / 1e6,
             "peak_memory_bytes": self.peak_memory_bytes,
@@ -104,6 +171,7 @@ class Measurement:
             load_ns=round(facts["load_ms"] * 1e6),
             first_ns=round(facts["first_ms"] * 1e6),
             device=facts["device"],
+            **{key: facts[key] for key in _LATER if key in facts},
         )
 
 

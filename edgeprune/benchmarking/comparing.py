@@ -8,13 +8,8 @@ from edgeprune.errors import MeasurementError
 from edgeprune.measurements import Measurement
 
 ROUNDS = 10
-"""Blocks of a measurement: every file is timed once in each, so the k-th block of one file and
-the k-th of another stood beside each other in time."""
-
-
-def blocks(measurement: Measurement) -> list[np.ndarray]:
-    """The latencies (nanoseconds) of each round."""
-    return np.array_split(np.asarray(measurement.latency_ns, np.float64), ROUNDS)
+"""Rounds of a measurement at least: every file is timed once in each, so the k-th of one file
+and the k-th of another stood beside each other in time."""
 
 
 def ratio(slow: Measurement, fast: Measurement) -> float:
@@ -31,5 +26,5 @@ def ratio(slow: Measurement, fast: Measurement) -> float:
                 f"{slow.file} and {fast.file} were measured with another {what} "
                 f"({one}, {other}); bench them in one call"
             )
-    pairs = zip(blocks(slow), blocks(fast), strict=True)
-    return float(np.median([np.median(one) / np.median(other) for one, other in pairs]))
+    pairs = zip(slow.round_medians, fast.round_medians, strict=True)
+    return float(np.median([one / other for one, other in pairs]))

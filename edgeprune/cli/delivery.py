@@ -10,8 +10,9 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.options import Data, Json, Model, Out, Threads, Trust
-from edgeprune.cli.ranges import NOT_NEGATIVE, option, whole
+from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, option, whole
 from edgeprune.cli.terminal import Session
+from edgeprune.errors import InputError
 
 
 class Variant(StrEnum):
@@ -106,14 +107,30 @@ def bench(
     target: Annotated[
         str, typer.Option(metavar="NAME", help="A profile: see 'edgeprune targets'.")
     ] = "host",
-    runs: Annotated[int, option(takes=whole(50), help="Timed runs of each file.")] = 50,
+    runs: Annotated[
+        int | None, option(takes=whole(5), help="Timed runs of each file at least; 50.")
+    ] = None,
+    warmup: Annotated[
+        int, option(takes=whole(0), help="Untimed runs at least; they go on until steady.")
+    ] = 10,
     threads: Annotated[
         int | None, option(takes=whole(1), help="Of the runtime; else the profile's.")
     ] = None,
+    batch: Annotated[
+        int | None, option(takes=whole(1), help="Examples of one inference; else the file's.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        option(takes=POSITIVE, help="Of each file, at most, until its median is known to 2 %; 10."),
+    ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Every run a fresh process, the file out of the cache.")
+    ] = False,
     via: Annotated[
         Via | None,
         typer.Option("--via", help="Emulated: outputs compared, instructions counted, no time."),
     ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print a line a file, as CSV.")] = False,
     json: Json = False,
 ) -> int:
     """Time files on a target, A B A B; of a microcontroller, say whether they fit.
@@ -123,17 +140,24 @@ def bench(
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
+    if csv and (json or via is not None):
+        raise InputError("--csv is of what was timed, and takes the place of --json; give one")
     from edgeprune import verbs
-    from edgeprune.cli.tables import bench_table, count_parts, fit_parts
+    from edgeprune.cli.measured import bench_parts
+    from edgeprune.cli.tables import count_parts, fit_parts
 
     facts = verbs.bench_paths(
         artifacts,
         target=target,
-        runs=runs,
         threads=threads,
         via=None if via is None else via.value,
         announce=session.say,
         progress=session.progress,
+        runs=runs,
+        warmup=warmup,
+        batch=batch,
+        seconds=seconds,
+        cold=cold,
     )
     if via is not None:
         counts = facts.get("measurements", [facts])
@@ -143,8 +167,10 @@ def bench(
             session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
         return 1 if wrong else 0
     fits = facts.get("footprints", ())
-    parts = fit_parts(fits) if fits else [bench_table(facts["measurements"])]
-    session.result(facts, parts, json=json)
+    if csv and not fits:
+        session.print(verbs.csv_of(facts).rstrip("\n"))
+        return 0
+    session.result(facts, fit_parts(fits) if fits else bench_parts(facts), json=json)
     return 3 if any(each["verdict"] == "too big" for each in fits) else 0
 
 

@@ -174,30 +174,6 @@ def _total(estimates: Sequence[float | None]) -> list[str]:
     return [f"about {seconds(sum(known))}, and {stages} of unknown length; {hint}"]
 
 
-def bench_table(measurements: Sequence[Mapping[str, Any]]) -> Fitting:
-    """Files timed together; «speed» is against the first."""
-    from edgeprune.reporting import numbers, tables
-
-    first = measurements[0]["median_ms"]
-    rows = [
-        (
-            each["file"],
-            f"{each['runtime']} {each['runtime_version']}",
-            str(each["threads"]),
-            str(len(each["latency_ns"])),
-            numbers.latency(each["median_ms"]),
-            numbers.latency(each["p95_ms"]),
-            numbers.latency(each["iqr_ms"]),
-            numbers.size(each["peak_memory_bytes"]),
-            numbers.ratio(first, each["median_ms"]),
-        )
-        for each in measurements
-    ]
-    columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
-    marks = ("",) * len(rows)
-    return Fitting(tables.Table("Measured", columns, tuple(rows), marks, words=2))
-
-
 def profile_parts(title: str, facts: Mapping[str, Any]) -> Iterable[Any]:
     """A device profile: what it says, without the keys that it leaves open."""
     said = _bare(facts)

@@ -33,6 +33,8 @@ from edgeprune.recoveries import without_training
 from edgeprune.recovery import Teaching
 from edgeprune.targets import Target
 
+BENCH_SECONDS = 1.0
+"""Timed at most for each file of a target, beyond the runs that are always made."""
 VERIFIED = 128
 """Calibration examples on which a file is compared with its model (32 at least)."""
 
@@ -316,7 +318,7 @@ class Work:
             write_json(folder / "bench.json", facts)
             return
         try:
-            measured = bench_files(paths, target, progress=self.progress)
+            measured = bench_files(paths, target, seconds=BENCH_SECONDS, progress=self.progress)
         except MeasurementError as error:
             facts["note"] = str(error)
         else:

@@ -67,6 +67,7 @@ class Runner:
         path: of the file.
         engine: that runs it.
         inputs, outputs: as the engine sees them, in the file's order.
+        elapsed_ns: by the clock around what :meth:`time` counted, all calls together.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Runner:
             raise ArtifactError(f"{self.path}: no such file")
         self._timeout = timeout
         self._late = False
+        self.elapsed_ns = 0
         self._named = self.engine.title + (link.on if link is not None else "")
         self._link: Link = link or _Child(str(self.path.resolve()), self.version)
         try:
@@ -152,15 +154,16 @@ class Runner:
         answers = self.infer(x if several else [x])
         return answers[0] if len(answers) == 1 else tuple(answers)
 
-    def prepare(self, inputs: Sequence[Array]) -> None:
+    def prepare(self, inputs: Sequence[Array]) -> list[Array]:
         """Set one batch, in the file's order and dtypes, and run it once, apart from what
-        :meth:`time` counts."""
-        self._ask({"verb": "prepare"}, inputs, doing="its first inference")
+        :meth:`time` counts; what it answers."""
+        return self._ask({"verb": "prepare"}, inputs, doing="its first inference")[1]
 
     def time(self, runs: int, warmup: int = 0) -> list[int]:
         """Nanoseconds of each of ``runs`` inferences of the batch given to :meth:`prepare`,
         after ``warmup`` uncounted ones; taken inside the child."""
         reply, _ = self._ask({"verb": "time", "runs": runs, "warmup": warmup}, doing="timing it")
+        self.elapsed_ns += int(reply["elapsed_ns"])
         return [int(taken) for taken in reply["ns"]]
 
     @property

@@ -55,9 +55,9 @@ class _Worker:
         if verb == "infer":
             return {}, self._infer(arrays)
         if verb == "prepare":
-            return self._prepare(arrays), []
+            return {}, self._prepare(arrays)
         if verb == "time":
-            return {"ns": self._time(request["runs"], request["warmup"])}, []
+            return self._time(request["runs"], request["warmup"]), []
         return {**self._facts, "peak_memory_bytes": peak_memory()}, []
 
     def _load(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,23 +75,25 @@ class _Worker:
             return self._session.get()
         return self._session.many(arrays)
 
-    def _prepare(self, arrays: list[Array]) -> dict[str, Any]:
+    def _prepare(self, arrays: list[Array]) -> list[Array]:
         self._session.set(arrays)
         begin = time.perf_counter_ns()
         self._session.invoke()
         self._facts["first_ns"] = time.perf_counter_ns() - begin
-        return {}
+        answers: list[Array] = self._session.get()
+        return answers
 
-    def _time(self, runs: int, warmup: int) -> list[int]:
+    def _time(self, runs: int, warmup: int) -> dict[str, Any]:
         invoke, clock = self._session.invoke, time.perf_counter_ns
         for _ in range(warmup):
             invoke()
         taken = [0] * runs
+        start = clock()
         for run in range(runs):
             begin = clock()
             invoke()
             taken[run] = clock() - begin
-        return taken
+        return {"ns": taken, "elapsed_ns": clock() - start}
 
 
 def peak_memory() -> int:

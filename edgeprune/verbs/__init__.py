@@ -8,6 +8,7 @@ from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
 from edgeprune.verbs.fronts import front_files
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
+from edgeprune.verbs.measuring import csv_of
 from edgeprune.verbs.method import (
     prune_file,
     score_files,
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "bench_paths",
     "check_profile",
+    "csv_of",
     "emulate",
     "export_file",
     "front_files",

@@ -63,25 +63,30 @@ def bench_paths(
     artifacts: Sequence[Path],
     *,
     target: str = "host",
-    runs: int = 50,
     threads: int | None = None,
     via: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
     progress: Progress = SILENT,
+    **timing: Any,
 ) -> Facts:
-    """Time files, interleaved, on a target; of a microcontroller, say whether they fit.
+    """Time files, interleaved, on a target; of a microcontroller, say whether they fit. ``timing``
+    is what :func:`~edgeprune.verbs.measuring.timed_facts` takes further.
 
     Via ``"qemu"`` they run in the emulated ARM as the target's core: one file gives one
     :class:`~edgeprune.counts.Count`, several give them under ``measurements``. Where that is not
     set up it is, and ``announce`` is told what will be downloaded.
     """
-    from edgeprune.benchmarking import bench_files, fit_files
+    from edgeprune.benchmarking import fit_files
     from edgeprune.targets import Target
+    from edgeprune.verbs.measuring import timed_facts
 
     profile = Target.load(target)
     for artifact in artifacts:
         there(artifact, ArtifactError)
     if via == "qemu":
+        for name in ("batch", "seconds", "runs", "cold"):
+            if timing.get(name):
+                raise InputError(f"--{name} is of timed runs; --via qemu times nothing")
         return _emulated(artifacts, profile, threads, announce, progress)
     if profile.micro:
         fits = fit_files(artifacts, profile, progress=progress)
@@ -90,8 +95,7 @@ def bench_paths(
             "measurements": [],
             "footprints": [each.facts() for each in fits],
         }
-    found = bench_files(artifacts, profile, runs=runs, threads=threads, progress=progress)
-    return {"target": target, "measurements": [each.facts() for each in found]}
+    return timed_facts(artifacts, profile, threads=threads, progress=progress, **timing)
 
 
 def _emulated(

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +16,11 @@ import pytest
 from export_nets import mlp, two_ended
 
 from edgeprune.benchmarking import ROUNDS, bench_files, ratio, unreachable
+from edgeprune.benchmarking.cold import bench_cold, drop_cached
+from edgeprune.cli import main
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
 from edgeprune.exporting import export_model
+from edgeprune.measurements import Measurement
 from edgeprune.runtimes import Runner
 from edgeprune.targets import Target
 
@@ -52,7 +61,10 @@ def test_files_take_turns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Runner, "time", watched)
     bench_files([folder / "dense.tflite", folder / "sparse.tflite"], "host")
-    assert "".join(seen[2:]) == "ds" * ROUNDS
+    # First each warms up; then they take turns to the end, however many rounds there are.
+    turns = "".join(seen)[-2 * ROUNDS :]
+    assert turns == "ds" * ROUNDS
+    assert seen.count("d") > ROUNDS + 1
 
 
 def test_a_ratio_is_of_paired_rounds_and_of_one_machine(folder: Path) -> None:
@@ -70,6 +82,135 @@ def test_a_ratio_is_of_paired_rounds_and_of_one_machine(folder: Path) -> None:
         ratio(dense, replace(again, threads=4))
 
 
+def script(monkeypatch: pytest.MonkeyPatch, times: Callable[[int], int]) -> list[int]:
+    """Let inferences take what ``times`` says of the k-th call of :meth:`Runner.time`."""
+    calls: list[int] = []
+
+    def timed(self: Runner, runs: int, warmup: int = 0) -> list[int]:
+        calls.append(runs)
+        self.elapsed_ns += runs * times(len(calls))
+        return [times(len(calls))] * runs
+
+    monkeypatch.setattr(Runner, "time", timed)
+    return calls
+
+
+def test_it_warms_up_until_it_stands_still(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first ten calls fall from 3 ms to 1 ms; then nothing moves.
+    calls = script(monkeypatch, lambda call: 10**6 * max(1, 3 - call // 4))
+    (found,) = bench_files([folder / "two.onnx"], HOST)
+    assert found.steady and found.stopped == "interval" and found.rounds == ROUNDS
+    assert found.warmup_runs == sum(calls[:-ROUNDS]) + 1
+    assert len(calls) >= 8 + 4 + ROUNDS  # the last fall, and five windows without one
+    assert set(found.latency_ns) == {10**6}
+    assert found.throughput_per_s == 1000
+
+
+def test_it_goes_on_until_the_median_is_known_or_time_is_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, lambda call: 10**6 * (1 + call % 2))
+    (found,) = bench_files([folder / "two.onnx"], HOST, seconds=0.05)
+    assert found.steady is False and found.stopped in ("time", "rounds")
+    assert found.rounds > ROUNDS and len(found.latency_ns) % found.rounds == 0
+    assert found.interval is not None and found.interval.half_width > 0.02
+
+
+def test_a_batch_is_measured_and_its_answers_compared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "dense.tflite"
+    one, many = (bench_files([file], HOST, batch=batch, seconds=0.1)[0] for batch in (None, 16))
+    assert (one.batch, many.batch) == (1, 16)
+    assert many.median_ms > one.median_ms
+    assert many.throughput_per_s == pytest.approx(16 * len(many.latency_ns) / many.elapsed_ns * 1e9)
+    assert sum(many.latency_ns) < many.elapsed_ns  # the clock is around them all
+    with pytest.raises(ArtifactError, match=r"two.onnx: takes batches of 1, not of 3 \(ONNX Runt"):
+        bench_files([folder / "two.onnx"], HOST, batch=3)
+    answers = Runner.prepare
+    monkeypatch.setattr(Runner, "prepare", lambda *given: [a + 1 for a in answers(*given)])
+    with pytest.raises(ArtifactError, match="its answers are others then"):
+        bench_files([file], HOST, batch=3)
+
+
+def test_cold_starts_are_fresh_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [folder / "dense.tflite", folder / "two.onnx"]
+    started = []
+    start = Runner.__init__
+    monkeypatch.setattr(
+        Runner,
+        "__init__",
+        lambda self, path, **given: started.append(path.name) or start(self, path, **given),
+    )
+    dense, two = bench_cold(files, HOST, runs=5, threads=2)
+    assert started == ["dense.tflite", "two.onnx"] * 5
+    for found in (dense, two):
+        facts = found.facts()
+        assert facts["cold"] and len(facts["load_ns"]) == len(facts["first_ns"]) == 5
+        assert 0 < facts["first_ms"] < facts["load_first_ms"] and facts["threads"] == 2
+        assert facts["cache_dropped"] is True or facts["cache_dropped"]["reason"]
+    assert two.runtime == "onnxruntime" and two.peak_memory_bytes > 10e6
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no file system in memory")
+def test_a_cache_that_cannot_be_dropped_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", suffix=".tflite") as kept:
+        kept.write((folder / "dense.tflite").read_bytes())
+        kept.flush()
+        # A file system in memory has its files nowhere else.
+        assert "stay in the system's cache" in drop_cached(Path(kept.name))
+        (found,) = bench_cold([Path(kept.name)], HOST, runs=5)
+        assert "stay in" in found.facts()["cache_dropped"]["reason"]
+    monkeypatch.delattr(os, "posix_fadvise")
+    assert "no call" in drop_cached(folder / "dense.tflite")
+
+
+def test_the_verb_prints_one_object_or_several_or_csv(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, other = str(folder / "dense.tflite"), str(folder / "two.onnx")
+    quick = ["--seconds", "0.1", "-q"]
+    assert main(["bench", file, "--json", "--threads", "2", *quick]) == 0
+    one = json.loads(capfd.readouterr().out)
+    assert {
+        "schema", "target", "via", "emulated", "figures", "runtime", "runtime_version", "threads",
+        "latency_ns", "median_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
+        "load_ms", "first_ms", "peak_memory_bytes", "conditions", "valid", "doubts", "source",
+    } <= set(one)  # fmt: skip
+    assert (one["via"], one["emulated"], one["threads"]) == ("local", False, 2)
+    assert one["source"]["edgeprune"] and one["valid"] == (not one["doubts"])
+    assert Measurement.from_facts(one).median_ms == one["median_ms"]
+    assert main(["bench", file, other, "--json", *quick]) == 0
+    several = json.loads(capfd.readouterr().out)
+    assert [each["file"] for each in several["measurements"]] == ["dense.tflite", "two.onnx"]
+    assert main(["bench", file, other, "--csv", *quick]) == 0
+    rows = list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
+    assert [row["file"] for row in rows] == ["dense.tflite", "two.onnx"]
+    assert float(rows[0]["low_ms"]) <= float(rows[0]["median_ms"]) <= float(rows[0]["high_ms"])
+    assert main(["bench", file, "--cold", "--runs", "5", "-q"]) == 0
+    assert "Cold starts" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--csv", "--json"], "give one"),
+        (["--cold", "--seconds", "3"], "not --seconds"),
+        (["--runs", "4"], "--runs"),
+        (["--runs", "8"], "runs = 8"),
+        (["--seconds", "0"], "--seconds"),
+        (["--via", "qemu", "--target", "raspberry-pi-4", "--batch", "2"], "times nothing"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(
+    folder: Path, capfd: pytest.CaptureFixture[str], flags: list[str], word: str
+) -> None:
+    assert main(["bench", str(folder / "dense.tflite"), *flags]) == 2
+    assert word in capfd.readouterr().err
+
+
 def test_a_target_that_is_not_here_is_not_measured(folder: Path) -> None:
     board = Target.load("raspberry-pi-4")
     assert unreachable(HOST) is None
@@ -80,8 +221,18 @@ def test_a_target_that_is_not_here_is_not_measured(folder: Path) -> None:
 
 def test_what_cannot_be_timed_is_said(folder: Path, tmp_path: Path) -> None:
     file = folder / "dense.tflite"
-    with pytest.raises(InputError, match="runs = 49"):
-        bench_files([file], HOST, runs=49)
+    with pytest.raises(InputError, match="runs = 9"):
+        bench_files([file], HOST, runs=9)
+    with pytest.raises(InputError, match="batch = 0"):
+        bench_files([file], HOST, batch=0)
+    with pytest.raises(InputError, match="seconds = 0"):
+        bench_files([file], HOST, seconds=0)
+    with pytest.raises(InputError, match="runs = 4"):
+        bench_cold([file], HOST, runs=4)
+    with pytest.raises(InputError, match="no file"):
+        bench_cold([], HOST)
+    with pytest.raises(MeasurementError, match="not this machine"):
+        bench_cold([file], Target.load("raspberry-pi-4"))
     with pytest.raises(InputError, match="no file"):
         bench_files([], HOST)
     with pytest.raises(InputError, match="threads = 0"):

@@ -1,0 +1,123 @@
+"""Measurements as tables and lines of text, and as CSV: one content for terminal and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edgeprune.reporting import numbers
+from edgeprune.reporting.tables import Table
+
+Facts = Mapping[str, Any]
+
+CSV = (
+    "file", "artifact", "target", "via", "runtime", "runtime_version", "threads", "batch", "runs",
+    "median_ms", "low_ms", "high_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
+    "load_ms", "first_ms", "peak_memory_bytes", "valid",
+)  # fmt: skip
+
+
+def measurements_of(facts: Facts) -> list[Facts]:
+    """The files of what ``bench --json`` prints, be it one or several."""
+    return list(facts["measurements"]) if "measurements" in facts else [facts]
+
+
+def measured_table(measurements: Sequence[Facts]) -> Table:
+    """Files timed together; «speed» is against the first."""
+    first = measurements[0]["median_ms"]
+    rows = [
+        (
+            each["file"],
+            f"{each['runtime']} {each['runtime_version']}",
+            str(each["threads"]),
+            str(len(each["latency_ns"])),
+            numbers.latency(each["median_ms"]),
+            numbers.latency(each["p95_ms"]),
+            numbers.latency(each["iqr_ms"]),
+            numbers.size(each["peak_memory_bytes"]),
+            numbers.ratio(first, each["median_ms"]),
+        )
+        for each in measurements
+    ]
+    columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
+    marks = ("",) * len(rows)
+    return Table("Measured", columns, tuple(rows), marks, words=2)
+
+
+def cold_table(starts: Sequence[Facts]) -> Table:
+    """Files started again and again."""
+    rows = [
+        (
+            each["file"],
+            f"{each['runtime']} {each['runtime_version']}",
+            str(each["threads"]),
+            str(len(each["load_ns"])),
+            numbers.latency(each["load_ms"]),
+            numbers.latency(each["first_ms"]),
+            numbers.latency(each["load_first_ms"]),
+            numbers.size(each["peak_memory_bytes"]),
+        )
+        for each in starts
+    ]
+    columns = ("file", "runtime", "threads", "starts", "load", "first", "together", "memory")
+    return Table("Cold starts", columns, tuple(rows), ("",) * len(rows), words=2)
+
+
+def measured_lines(facts: Facts) -> Iterator[str]:
+    """How a measurement was made, and what takes from it."""
+    if facts.get("cold"):
+        kept = facts["cache_dropped"]
+        if isinstance(kept, Mapping):
+            yield f"{facts['file']}: not from a cold cache: {kept['reason']}"
+        return
+    name, about = facts["file"], facts["median_interval_ms"]
+    known = "the median's interval is unknown"
+    if "low" in about:
+        middle = facts["median_ms"]
+        away = max(about["high"] - middle, middle - about["low"]) / middle
+        known = f"median within ±{away:.1%} (95 %)"
+    why = {"time": ", at the time limit", "rounds": ", after the most rounds"}
+    yield f"{name}: {known} by {facts['rounds']} rounds{why.get(facts['stopped'], '')}"
+    batch = f" in batches of {facts['batch']}" if facts["batch"] > 1 else ""
+    rate = facts["throughput_per_s"]
+    per_second = "" if isinstance(rate, Mapping) else f"{rate:,.0f} examples a second{batch}; "
+    yield (
+        f"{name}: {per_second}loads in {numbers.latency(facts['load_ms'])}, "
+        f"first inference {numbers.latency(facts['first_ms'])}"
+    )
+    for doubt in facts.get("doubts", ()):
+        yield f"{name}: warning: {doubt}"
+
+
+def conditions_line(conditions: Facts) -> str:
+    """The machine's state, as far as it tells."""
+    told = []
+    for key, word, unit in (("clock_mhz", "clock", "MHz"), ("temperature_c", "temperature", "°C")):
+        pair = conditions[key]
+        if "before" in pair:
+            told.append(f"{word} {pair['before']:.0f} {unit} before, {pair['after']:.0f} after")
+    if isinstance(conditions["governor"], str):
+        told.append(f"governor {conditions['governor']}")
+    words = {True: "throttled", False: "not throttled"}
+    throttled = conditions["throttled"]
+    told.append(words[throttled] if isinstance(throttled, bool) else "throttling not told")
+    cpus = ", ".join(map(str, conditions["cpus"]))
+    told.append(f"CPUs {cpus}" + (" (pinned)" if conditions["pinned"] else ""))
+    return "; ".join(told)
+
+
+def csv_text(measurements: Sequence[Facts]) -> str:
+    """One line a file, milliseconds; what is missing is empty."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, CSV, extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    for each in measurements:
+        about = each.get("median_interval_ms", {})
+        plain = {key: value for key, value in each.items() if not isinstance(value, Mapping)}
+        runs = len(each.get("latency_ns", each.get("load_ns", ())))
+        rows.writerow(
+            {**plain, "runs": runs, "low_ms": about.get("low"), "high_ms": about.get("high")}
+        )
+    return text.getvalue()

@@ -1,0 +1,108 @@
+"""The verb bench where files are timed: facts of the files, and how they compare."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.errors import InputError
+from edgeprune.files import SCHEMA
+from edgeprune.measurements import Measurement, unavailable
+from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.sources import Facts
+
+if TYPE_CHECKING:
+    from edgeprune.targets import Target
+
+
+def timed_facts(
+    artifacts: Sequence[Path],
+    profile: Target,
+    *,
+    runs: int | None = None,
+    warmup: int = 10,
+    threads: int | None = None,
+    batch: int | None = None,
+    seconds: float | None = None,
+    cold: bool = False,
+    progress: Progress = SILENT,
+) -> Facts:
+    """Time files on a target; ``runs`` and ``seconds`` where ``None`` as the library has them, and
+    where ``seconds`` alone is given as few runs as a figure takes."""
+    from edgeprune.benchmarking import ROUNDS, bench_files
+    from edgeprune.benchmarking.cold import RUNS, bench_cold
+    from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
+
+    if cold:
+        if seconds is not None:
+            raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
+        starts = bench_cold(
+            artifacts, profile, runs=RUNS if runs is None else runs,
+            threads=threads, batch=batch, progress=progress,
+        )  # fmt: skip
+        return gathered(profile.name, [{**each.facts(), "source": source()} for each in starts])
+    found = bench_files(
+        artifacts,
+        profile,
+        runs=runs or (LEAST_RUNS if seconds is None else ROUNDS),
+        warmup=warmup,
+        threads=threads,
+        batch=batch,
+        seconds=SECONDS if seconds is None else seconds,
+        progress=progress,
+    )
+    return gathered(profile.name, measured_facts(found))
+
+
+def measured_facts(found: Sequence[Measurement]) -> list[Facts]:
+    """What ``--json`` prints of each, with its validity and what it was made by."""
+    from edgeprune.benchmarking.validity import validity
+
+    made = source()
+    return [{**each.facts(), **validity(each), "source": made} for each in found]
+
+
+def gathered(target: str, found: Sequence[Facts]) -> Facts:
+    """One object for one file; several stand in ``measurements``."""
+    if len(found) == 1:
+        return {"schema": SCHEMA, **found[0]}
+    about = {key: found[0][key] for key in ("via", "emulated")}
+    return {"schema": SCHEMA, "target": target, **about, "measurements": list(found)}
+
+
+def source() -> dict[str, Any]:
+    """What made a measurement: versions, and the commit of the working directory, ``dirty`` where
+    it has changes."""
+    from edgeprune.versions import PACKAGE, installed
+
+    return {
+        "edgeprune": installed(PACKAGE) or "unknown",
+        "python": platform.python_version(),
+        **_commit(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    try:
+        commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    except (OSError, subprocess.SubprocessError):
+        none = unavailable("the working directory is in no git repository with a commit")
+        return {"commit": none, "dirty": none}
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
+
+
+def csv_of(facts: Facts) -> str:
+    """What ``bench --csv`` prints."""
+    from edgeprune.reporting.measured import csv_text, measurements_of
+
+    return csv_text(measurements_of(facts))
