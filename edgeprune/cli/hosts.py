@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeprune.cli.common import everywhere, taken, verb
-from edgeprune.cli.options import Json
+from edgeprune.cli.options import Json, Ssh
 from edgeprune.cli.terminal import Session
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .toml file.")]
@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a profile, or a .t
 def add(app: typer.Typer) -> None:
     """Put these verbs on ``app``."""
     group = typer.Typer(
-        help="Device profiles: list, show, check, new, emulate; alone it lists them.\n\n"
+        help="Device profiles: list, show, check, new, prepare, emulate; alone it lists them.\n\n"
         "Example:  edgeprune targets"
     )
 
@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
     verb(group, "show")(show)
     verb(group, "check")(check)
     verb(group, "new")(new)
+    verb(group, "prepare")(prepare)
     verb(group, "emulate")(emulate)
     app.add_typer(group, name="targets")
     verb(app, "doctor")(doctor)
@@ -109,6 +110,38 @@ def new(
             f"edgeprune targets check {facts['file']}"
         )
     session.result(facts, line, json=json)
+
+
+def prepare(
+    session: Session,
+    name: Name,
+    ssh: Ssh = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take away what was installed there.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Install a target's runtimes on its board, in an environment of their own there.
+
+    One that cannot be had is said and ends with exit code 1; the others are there.
+
+    Example:  edgeprune targets prepare raspberry-pi-4 --ssh pi@kitchen.local
+    """
+    from edgeprune import verbs
+
+    facts = verbs.prepare_board(name, ssh=ssh, remove=remove, progress=session.progress)
+    if not facts["prepared"]:
+        what = "removed" if facts["removed"] else "nothing was there to remove"
+        session.result(facts, f"{facts['folder']} on the board: {what}", json=json)
+        return 0
+    runtimes = facts["runtimes"]
+    there = {key: each for key, each in runtimes.items() if isinstance(each, str)}
+    versions = ", ".join(f"{key} {version}" for key, version in there.items())
+    line = f"{facts['folder']} on the board: Python {facts['python']} ({facts['arch']}), {versions}"
+    session.result(facts, line, json=json)
+    for key in runtimes.keys() - there.keys():
+        session.fault(runtimes[key]["reason"])
+    return 1 if len(there) < len(runtimes) else 0
 
 
 def emulate(

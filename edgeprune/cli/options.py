@@ -46,6 +46,12 @@ Metric = Annotated[
         "--metric", metavar="NAME", help="Keras' name or module:function; else the compiled one."
     ),
 ]
+Ssh = Annotated[
+    str | None,
+    typer.Option(
+        "--ssh", metavar="USER@HOST", help="The board; else EDGEPRUNE_SSH or devices.toml says it."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON, for programs.")]
 Trust = Annotated[
     bool,

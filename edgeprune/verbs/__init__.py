@@ -3,6 +3,7 @@
 No terminal here; the command line prints what these return. The facts are JSON values.
 """
 
+from edgeprune.verbs.boards import prepare_board
 from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
 from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
@@ -36,6 +37,7 @@ __all__ = [
     "makefile_path",
     "new_profile",
     "plan_file",
+    "prepare_board",
     "prune_file",
     "recover_file",
     "report_file",

@@ -1,0 +1,48 @@
+"""What a file answers elsewhere, against what this machine's engine answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeprune.artifacts import Port
+
+TOLERANCE = 1e-4
+"""Of the largest output, between two machines; whole numbers may differ by one step."""
+_SEED = 20
+
+
+def seeded(port: Port) -> npt.NDArray[Any]:
+    """Inputs that are the same everywhere: floats in [0, 1), small integers over their range, and
+    zeros for the wide ones, which may be indices."""
+    shape = tuple(1 if size < 0 else size for size in port.shape)
+    kind, random = np.dtype(port.dtype), np.random.default_rng(_SEED)
+    if kind.kind == "f":
+        return random.random(shape).astype(kind)
+    if kind.kind in "iu" and kind.itemsize <= 2:
+        about = np.iinfo(kind)
+        return random.integers(about.min, about.max, shape, kind, endpoint=True)
+    return np.zeros(shape, kind)
+
+
+def compared(
+    wanted: Sequence[npt.NDArray[Any]], found: Sequence[npt.NDArray[Any]]
+) -> tuple[bool, float | None]:
+    """Whether outputs are the same, and how far they are apart, of the largest; ``None`` where one
+    is no number, or of another shape."""
+    if [each.shape for each in wanted] != [each.shape for each in found]:
+        return False, None
+    match, worst = True, 0.0
+    for one, other in zip(wanted, found, strict=True):
+        a, b = one.astype(np.float64), other.astype(np.float64)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return False, None
+        scale = float(np.abs(a).max(initial=0.0))
+        apart = float(np.abs(a - b).max(initial=0.0))
+        allowed = 1.0 if one.dtype.kind in "iub" else TOLERANCE * scale
+        match &= apart <= allowed
+        worst = max(worst, apart / scale if scale else apart)
+    return match, worst

@@ -1,0 +1,66 @@
+"""The verbs on boards: how one is reached, and preparing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeprune.errors import InputError
+from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.sources import Facts
+
+if TYPE_CHECKING:
+    from edgeprune.targets import Target
+    from edgeprune.transports import Transport
+
+
+def reached(target: Target, ssh: str | None) -> tuple[Transport, str | None]:
+    """A target's board over ssh, and the Python to use there where that is said.
+
+    Raises:
+        InputError: nothing says where the board is, or nothing can be run on it.
+        RecipeError: the list of boards has faults.
+        DeviceError: no ssh on this machine, or no address.
+    """
+    from edgeprune.transports import SshTransport, board_of, boards_file
+
+    if target.micro or target.arch == "any":
+        kind = "a microcontroller" if target.micro else "this machine"
+        raise InputError(f"target {target.name!r} is {kind}, and not reached over ssh")
+    board = board_of(target.name, ssh)
+    if board.ssh is None:
+        variable = f"EDGEPRUNE_SSH in the environment, or [devices.{target.name}] ssh"
+        raise InputError(
+            f"nothing says where the board of target {target.name!r} is; give --ssh user@host, "
+            f"{variable} in {boards_file()}"
+        )
+    return SshTransport(board.ssh), board.python
+
+
+def prepare_board(
+    name: str, *, ssh: str | None = None, remove: bool = False, progress: Progress = SILENT
+) -> Facts:
+    """Install a target's runtimes on its board, or remove them; facts as
+    :func:`edgeprune.benchmarking.preparing.prepare` gives them.
+
+    Args:
+        name: of the profile.
+        ssh: the board; else as the environment or the user's list says.
+        remove: take away what was installed.
+        progress: shows the steps.
+
+    Raises:
+        RecipeError: no such profile.
+        InputError: nothing says where the board is.
+        DeviceError: the board cannot be reached, or not prepared.
+    """
+    from edgeprune.benchmarking.preparing import prepare, unprepare
+    from edgeprune.targets import Target
+
+    target = Target.load(name)
+    transport, python = reached(target, ssh)
+    try:
+        if remove:
+            return unprepare(target, transport)
+        return prepare(target, transport, python=python, progress=progress)
+    finally:
+        transport.clean()
