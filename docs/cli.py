@@ -33,7 +33,8 @@ Every verb reads files and writes files; `run` is all of them in one go, from a
 [recipe](recipe.md). Results go to stdout, with `-q` too; progress, remarks and errors to stderr.
 Where a result goes, and whether the files are there that it is made of, is looked at before any
 work: see [files.md](files.md). The exit code is 0 where all is done, 1 where something failed, 2
-for bad input, 3 for a broken gate, 130 after Ctrl-C: see [files.md](files.md#exit-codes).
+for bad input, 3 for a broken gate, 4 where a limit on slowdown cannot be told, 130 after Ctrl-C:
+see [files.md](files.md#exit-codes).
 `edgeprune --install-completion` sets up completion for your shell.
 
 This page is written by `docs/cli.py` from the program itself.

@@ -130,6 +130,21 @@ def bench(
         Via | None,
         typer.Option("--via", help="Emulated: outputs compared, instructions counted, no time."),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="ARTIFACT is before.json after.json, of bench --json."),
+    ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare other devices, runtimes, threads too.")
+    ] = False,
+    max_slowdown: Annotated[
+        float | None,
+        option(
+            "--max-slowdown",
+            takes=NOT_NEGATIVE,
+            help="Share a file may be slower than the first: exit 3 if it is, 4 if none can tell.",
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print a line a file, as CSV.")] = False,
     json: Json = False,
 ) -> int:
@@ -143,9 +158,13 @@ def bench(
     if csv and (json or via is not None):
         raise InputError("--csv is of what was timed, and takes the place of --json; give one")
     from edgeprune import verbs
-    from edgeprune.cli.measured import bench_parts
+    from edgeprune.cli.measured import bench_parts, compare_parts
     from edgeprune.cli.tables import count_parts, fit_parts
 
+    if compare:
+        facts = verbs.compare_saved(artifacts, anyway=anyway, max_slowdown=max_slowdown)
+        session.result(facts, compare_parts(facts), json=json)
+        return verbs.gate_code(verbs.outcomes_of(facts))
     facts = verbs.bench_paths(
         artifacts,
         target=target,
@@ -158,6 +177,7 @@ def bench(
         batch=batch,
         seconds=seconds,
         cold=cold,
+        max_slowdown=max_slowdown,
     )
     if via is not None:
         counts = facts.get("measurements", [facts])
@@ -169,8 +189,10 @@ def bench(
     fits = facts.get("footprints", ())
     if csv and not fits:
         session.print(verbs.csv_of(facts).rstrip("\n"))
-        return 0
-    session.result(facts, fit_parts(fits) if fits else bench_parts(facts), json=json)
+    else:
+        session.result(facts, fit_parts(fits) if fits else bench_parts(facts), json=json)
+    if not fits:
+        return verbs.gate_code(verbs.outcomes_of(facts))
     return 3 if any(each["verdict"] == "too big" for each in fits) else 0
 
 

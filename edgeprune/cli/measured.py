@@ -18,4 +18,16 @@ def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
     for each in found:
         for line in measured.measured_lines(each):
             yield hanging(line)
+    for each in facts.get("comparisons", ()):
+        yield hanging(measured.comparison_line(each))
     yield hanging(measured.conditions_line(found[0]["conditions"]))
+
+
+def compare_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
+    """Saved results beside each other."""
+    from edgeprune.reporting import measured
+
+    yield Fitting(measured.compared_table(facts["comparisons"]))
+    for each in facts["comparisons"]:
+        for line in measured.comparison_notes(each):
+            yield hanging(line)

@@ -91,6 +91,47 @@ def measured_lines(facts: Facts) -> Iterator[str]:
         yield f"{name}: warning: {doubt}"
 
 
+def compared_table(comparisons: Sequence[Facts]) -> Table:
+    """Before and after by file, with the ratio of their times and the verdict."""
+    rows = [
+        (
+            each["after"]["file"],
+            numbers.latency(each["before"]["median_ms"]),
+            numbers.latency(each["after"]["median_ms"]),
+            f"{each['ratio']:.3f}",
+            f"{each['low']:.3f} to {each['high']:.3f}",
+            each["verdict"] + (f", {each['outcome']}" if "outcome" in each else ""),
+        )
+        for each in comparisons
+    ]
+    marks = tuple("broken" if each.get("outcome") == "broken" else "" for each in comparisons)
+    columns = ("file", "before", "after", "ratio", "95 %", "verdict")
+    return Table("Compared", columns, tuple(rows), marks, words=1)
+
+
+def comparison_line(each: Facts) -> str:
+    """One file beside the first, timed in turns."""
+    told = (
+        f"{each['after']['file']}: {each['verdict']}: takes {each['ratio']:.3f} times as long as "
+        f"{each['before']['file']} ({each['low']:.3f} to {each['high']:.3f})"
+    )
+    if "outcome" in each:
+        told += f"; at most {each['max_slowdown']:.1%} slower: {each['outcome']}"
+    return told
+
+
+def comparison_notes(each: Facts) -> Iterator[str]:
+    """What takes from a comparison of saved results."""
+    file = each["after"]["file"]
+    if not each["paired"]:
+        yield (
+            f"{file}: of two runs; how the machine drifted between them is in no interval: for a "
+            "close call time both files in one call"
+        )
+    for note in each["notes"]:
+        yield f"warning: {note}"
+
+
 def conditions_line(conditions: Facts) -> str:
     """The machine's state, as far as it tells."""
     told = []

@@ -4,6 +4,7 @@ No terminal here; the command line prints what these return. The facts are JSON 
 """
 
 from edgeprune.verbs.boards import prepare_board
+from edgeprune.verbs.comparing import compare_saved, gate_code, outcomes_of
 from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
 from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
@@ -27,15 +28,18 @@ __all__ = [
     "Source",
     "bench_paths",
     "check_profile",
+    "compare_saved",
     "csv_of",
     "emulate",
     "export_file",
     "front_files",
+    "gate_code",
     "init_file",
     "inspect_path",
     "list_profiles",
     "makefile_path",
     "new_profile",
+    "outcomes_of",
     "plan_file",
     "prepare_board",
     "prune_file",

@@ -84,8 +84,9 @@ def bench_paths(
     for artifact in artifacts:
         there(artifact, ArtifactError)
     if via == "qemu":
-        for name in ("batch", "seconds", "runs", "cold"):
+        for name in ("batch", "seconds", "runs", "cold", "max_slowdown"):
             if timing.get(name):
+                name = name.replace("_", "-")
                 raise InputError(f"--{name} is of timed runs; --via qemu times nothing")
         return _emulated(artifacts, profile, threads, announce, progress)
     if profile.micro:

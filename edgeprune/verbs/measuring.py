@@ -12,6 +12,7 @@ from edgeprune.errors import InputError
 from edgeprune.files import SCHEMA
 from edgeprune.measurements import Measurement, unavailable
 from edgeprune.progress import SILENT, Progress
+from edgeprune.verbs.comparing import paired
 from edgeprune.verbs.sources import Facts
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def timed_facts(
     batch: int | None = None,
     seconds: float | None = None,
     cold: bool = False,
+    max_slowdown: float | None = None,
     progress: Progress = SILENT,
 ) -> Facts:
     """Time files on a target; ``runs`` and ``seconds`` where ``None`` as the library has them, and
@@ -36,6 +38,11 @@ def timed_facts(
     from edgeprune.benchmarking.cold import RUNS, bench_cold
     from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
 
+    if max_slowdown is not None and (cold or len(artifacts) < 2):
+        raise InputError(
+            "--max-slowdown compares what was timed in turns: give a second file, or saved results "
+            "to --compare"
+        )
     if cold:
         if seconds is not None:
             raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
@@ -54,7 +61,10 @@ def timed_facts(
         seconds=SECONDS if seconds is None else seconds,
         progress=progress,
     )
-    return gathered(profile.name, measured_facts(found))
+    facts = gathered(profile.name, measured_facts(found))
+    if len(found) > 1:
+        facts["comparisons"] = paired(found, max_slowdown)
+    return facts
 
 
 def measured_facts(found: Sequence[Measurement]) -> list[Facts]:
