@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from edgeprune.cli import delivery, hosts, method, road, scanning
+from edgeprune.cli import delivery, hosts, measured, method, road, scanning
 from edgeprune.cli.common import Root, everywhere, taken
 from edgeprune.cli.faults import INTERRUPTED, guarded
 from edgeprune.cli.terminal import Session
@@ -41,6 +41,7 @@ def program() -> typer.Typer:
     method.add(app)
     scanning.add(app)
     delivery.add(app)
+    measured.add(app)
     hosts.add(app)
     return app
 

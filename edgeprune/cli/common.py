@@ -44,6 +44,12 @@ class Root(TyperGroup):
         """As Typer does."""
         return _switches(super().get_params(ctx))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does; a verb may be two words, of which the first alone is another verb."""
+        if " ".join(args[:2]) in self.commands:
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
+
 
 class Verb(TyperCommand):
     """A verb as Typer has it, but that an option which takes one value takes no second one."""

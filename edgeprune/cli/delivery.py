@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeprune.cli.common import verb
+from edgeprune.cli.measured import MaxSlowdown
 from edgeprune.cli.options import Data, Json, Model, Out, Threads, Trust
 from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, option, whole
 from edgeprune.cli.terminal import Session
@@ -137,13 +138,10 @@ def bench(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare other devices, runtimes, threads too.")
     ] = False,
-    max_slowdown: Annotated[
-        float | None,
-        option(
-            "--max-slowdown",
-            takes=NOT_NEGATIVE,
-            help="Share a file may be slower than the first: exit 3 if it is, 4 if none can tell.",
-        ),
+    max_slowdown: MaxSlowdown = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FOLDER", help="Keep the result there, for bench history."),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print a line a file, as CSV.")] = False,
     json: Json = False,
@@ -161,6 +159,8 @@ def bench(
     from edgeprune.cli.measured import bench_parts, compare_parts
     from edgeprune.cli.tables import count_parts, fit_parts
 
+    if save is not None:
+        verbs.keepable(save, artifacts, timed=not compare and not cold and via is None)
     if compare:
         facts = verbs.compare_saved(artifacts, anyway=anyway, max_slowdown=max_slowdown)
         session.result(facts, compare_parts(facts), json=json)
@@ -187,6 +187,8 @@ def bench(
             session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
         return 1 if wrong else 0
     fits = facts.get("footprints", ())
+    if save is not None and not fits:
+        session.say(f"kept in {verbs.kept(facts, save)}")
     if csv and not fits:
         session.print(verbs.csv_of(facts).rstrip("\n"))
     else:

@@ -69,7 +69,7 @@ def layers_plot(layers: Sequence[LayerChange]) -> str:
     _named(axes, [layer.weight.removesuffix("/kernel") for layer in shown])
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    return _svg(figure, "layers", "share of each kernel's weights that is left")
+    return drawn(figure, "layers", "share of each kernel's weights that is left")
 
 
 def size_plot(rows: Sequence[Row]) -> str:
@@ -80,7 +80,7 @@ def size_plot(rows: Sequence[Row]) -> str:
         axes.plot([row.gzip_bytes] * 2, [place - 0.36, place + 0.36], color=COLOURS["mark"], lw=1.8)
     _sided(axes, rows, [numbers.size(row.size_bytes) for row in rows])
     _ticks(axes, max(max(row.size_bytes, row.gzip_bytes) for row in rows), numbers.size)
-    return _svg(figure, "size", "bytes of each file; the mark is its size after gzip")
+    return drawn(figure, "size", "bytes of each file; the mark is its size after gzip")
 
 
 def latency_plot(rows: Sequence[Row]) -> str:
@@ -94,13 +94,13 @@ def latency_plot(rows: Sequence[Row]) -> str:
     _sided(axes, rows, [numbers.latency(row.median_ms) for row in rows])
     _ticks(axes, max(row.p95_ms or row.median_ms or 0.0 for row in rows), numbers.latency)
     target = rows[0].target
-    return _svg(figure, f"latency-{target}", f"median latency on {target}, whisker to the p95")
+    return drawn(figure, f"latency-{target}", f"median latency on {target}, whisker to the p95")
 
 
 def rounds_plot(result: Result) -> str:
     """The validation metric, round by round, evenly apart however close their sparsities are; the
     sparsity stands below the round."""
-    figure = _blank(2.45)
+    figure = blank(2.45)
     axes = figure.add_axes((0.175, 0.25, 0.775, 0.72))
     turns = [turn for turn in result.rounds if turn.metric is not None]
     metric = [turn.metric or 0.0 for turn in turns]
@@ -118,9 +118,9 @@ def rounds_plot(result: Result) -> str:
     axes.set_xlim(result.rounds[0].number - 0.4, result.rounds[-1].number + 0.4)
     axes.set_xlabel("round, and the sparsity it reached", color=COLOURS["muted"])
     axes.grid(axis="y", color=COLOURS["line"], lw=0.6)
-    _plain(axes)
+    plain(axes)
     axes.tick_params(colors=COLOURS["muted"], length=0)
-    return _svg(figure, "rounds", f"{result.metric} on the validation split after each round")
+    return drawn(figure, "rounds", f"{result.metric} on the validation split after each round")
 
 
 def curves_plot(scan: Scan) -> str:
@@ -128,7 +128,7 @@ def curves_plot(scan: Scan) -> str:
     band of its interval; all of one scale."""
     curves = scan.ranked[:MOST_CURVES]
     rows = math.ceil(len(curves) / ACROSS)
-    figure = _blank(0.62 + PANEL_IN * rows, WIDE_IN)
+    figure = blank(0.62 + PANEL_IN * rows, WIDE_IN)
     bands = [
         [reading.drop.interval(scan.confidence) for reading in curve.readings] for curve in curves
     ]
@@ -146,14 +146,14 @@ def curves_plot(scan: Scan) -> str:
         axes.set_ylim(-top / 8, top)
         axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axes.set_yticks([0, most], ["0", numbers.drop(most)] if most > 0 else ["0", ""])
-        _plain(axes)
+        plain(axes)
         axes.tick_params(colors=COLOURS["muted"], length=0)
     figure.supxlabel(
         f"share of {scan.of} that goes; up: {scan.metric} lost", color=COLOURS["muted"]
     )
     figure.tight_layout(pad=0.5)
     label = f"drop of {scan.metric} by the share of {scan.of} that each place loses"
-    return standalone(_svg(figure, "scan", label))
+    return standalone(drawn(figure, "scan", label))
 
 
 def standalone(svg: str) -> str:
@@ -173,7 +173,8 @@ def _told(rounds: Sequence[Round]) -> Sequence[Round]:
     return rounds[:: -math.ceil(len(rounds) / MOST_ROUNDS)][::-1]
 
 
-def _blank(height: float, width: float = WIDTH_IN) -> Any:
+def blank(height: float, width: float = WIDTH_IN) -> Any:
+    """An empty figure; inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height))
@@ -181,10 +182,10 @@ def _blank(height: float, width: float = WIDTH_IN) -> Any:
 
 def _figure(bars: int) -> tuple[Any, Any]:
     height = 0.27 * bars + 0.32
-    figure = _blank(height)
+    figure = blank(height)
     axes = figure.add_axes((0.39, 0.26 / height, 0.395, 1 - 0.30 / height))
     axes.set_ylim(bars - 0.5, -0.5)
-    _plain(axes)
+    plain(axes)
     axes.spines["bottom"].set_visible(False)
     axes.grid(axis="x", color=COLOURS["line"], lw=0.6)
     axes.set_axisbelow(True)
@@ -192,7 +193,8 @@ def _figure(bars: int) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _plain(axes: Any) -> None:
+def plain(axes: Any) -> None:
+    """Axes with a line below, and no frame."""
     axes.patch.set_visible(False)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_color(COLOURS["line"])
@@ -228,7 +230,8 @@ def _short(name: str) -> str:
     return f"{name[:half]}…{name[-half:]}"
 
 
-def _svg(figure: Any, name: str, label: str) -> str:
+def drawn(figure: Any, name: str, label: str) -> str:
+    """A figure as inline SVG; ``label`` is read to those who do not see it."""
     import matplotlib
 
     name = re.sub(r"[^A-Za-z0-9-]", "-", name)

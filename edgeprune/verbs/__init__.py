@@ -9,6 +9,7 @@ from edgeprune.verbs.delivery import bench_paths, export_file, report_file, veri
 from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
 from edgeprune.verbs.fronts import front_files
+from edgeprune.verbs.histories import history_of, keepable, kept
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
 from edgeprune.verbs.measuring import csv_of
 from edgeprune.verbs.method import (
@@ -34,8 +35,11 @@ __all__ = [
     "export_file",
     "front_files",
     "gate_code",
+    "history_of",
     "init_file",
     "inspect_path",
+    "keepable",
+    "kept",
     "list_profiles",
     "makefile_path",
     "new_profile",

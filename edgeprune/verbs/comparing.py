@@ -63,8 +63,9 @@ def gate_code(outcomes: Iterable[str]) -> int:
 
 
 def outcomes_of(facts: Facts) -> list[str]:
-    """Of every comparison that a limit was set on."""
-    return [each["outcome"] for each in facts.get("comparisons", ()) if "outcome" in each]
+    """Of every comparison, or series of a history, that a limit was set on."""
+    each = [*facts.get("comparisons", ()), *facts.get("series", ())]
+    return [one["outcome"] for one in each if "outcome" in one]
 
 
 def _told(found: Sequence[Comparison], max_slowdown: float | None) -> list[dict[str, Any]]:

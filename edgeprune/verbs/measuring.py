@@ -85,7 +85,7 @@ def gathered(target: str, found: Sequence[Facts]) -> Facts:
 
 def source() -> dict[str, Any]:
     """What made a measurement: versions, and the commit of the working directory, ``dirty`` where
-    it has changes."""
+    tracked files of it have changes."""
     from edgeprune.versions import PACKAGE, installed
 
     return {
@@ -97,7 +97,7 @@ def source() -> dict[str, Any]:
 
 def _commit() -> dict[str, Any]:
     try:
-        commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+        commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.SubprocessError):
         none = unavailable("the working directory is in no git repository with a commit")
         return {"commit": none, "dirty": none}

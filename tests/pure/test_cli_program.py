@@ -18,7 +18,8 @@ from edgeprune.cli.app import program
 
 VERBS = (
     "run", "report", "init", "clean", "schema", "makefile", "score", "scan", "plan", "zero",
-    "prune", "strip", "recover", "export", "verify", "bench", "inspect", "targets", "doctor",
+    "prune", "strip", "recover", "export", "verify", "bench", "inspect", "bench history",
+    "targets", "doctor",
 )  # fmt: skip
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "numpy", "pydantic", "jinja2", "matplotlib")
 
