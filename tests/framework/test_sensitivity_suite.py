@@ -117,6 +117,7 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, getattr(module, name) * 2)
             assert changed() == touched, name
+    other = {"step": "finetune", "pattern": "2:4"}
     for kept, touched in (
         (fronts.CONSTANTS, {"front"}),
         (tasks.TAUGHT, {"lenet-300-100", "lenet-5-caffe"}),
@@ -124,7 +125,7 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
     ):
         for name in kept:
             with monkeypatch.context() as patch:
-                patch.setitem(kept, name, "finetune" if name == "step" else 1)
+                patch.setitem(kept, name, other.get(name, 1))
                 assert changed() == touched, name
     for net in nets.NETS.values():  # whatever Keras counts by now
         assert nets._architecture.__wrapped__(net) == nets._architecture(net)
