@@ -93,8 +93,8 @@ def _lenet_5() -> list[Cell]:
 
 
 BLOCKS: dict[str, Any] = {**TAUGHT, "alpha": 0.5, "pattern": "1x4"}
-"""Of ours where next to nothing is left. Ten epochs more improve the dense net of five too, so labels
-count for half; chosen likewise."""
+"""Of ours where next to nothing is left. Ten epochs more improve the dense net of five too, so
+labels count for half; chosen likewise."""
 
 
 def _blocks() -> list[Cell]:

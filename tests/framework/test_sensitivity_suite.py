@@ -246,6 +246,29 @@ def test_a_peer_that_gains_is_beaten_only_by_a_larger_gain(folder: Path) -> None
     assert not of_peer("lost", 0.5, ("random",))(table).held
 
 
+@pytest.mark.parametrize(
+    ("mine", "other", "held"),
+    [
+        ([(1, 1.2), (1, 1.1), (1, 1.2)], [(1, 1.3), (1, 1.2), (1, 1.3)], True),
+        ([(1, 1.2), (1, 1.2), (1, 1.2)], [(1, 1.2), (1, 1.2), (1, 1.2)], False),  # no better
+        ([(1, 1.2), (1, 1.2), (1, 1.2)], [(1, 1.1), (1, 1.1), (0, 1.1)], False),  # at a price
+        ([(1, 1.2), (1, 1.2), (0, 1.2)], [(1, 1.3), (0, 1.3), (0, 1.3)], False),  # too seldom
+        ([(1, 1.4), (1, 1.4), (1, 1.4)], [(1, 1.5), (1, 1.5), (1, 1.5)], False),  # too many kept
+    ],
+)
+def test_a_threshold_is_better_than_a_fixed_one_in_one_of_two_and_worse_in_none(
+    folder: Path, mine: list[tuple[int, float]], other: list[tuple[int, float]], held: bool
+) -> None:
+    every = [
+        Cell("t", "net", name, 0.0, seed, {}, lambda _, a=good, b=times: {"within": a, "times": b})
+        for name, values in (("edgeprune", mine), ("fixed", other))
+        for seed, (good, times) in enumerate(values)
+    ]
+    for each in every:
+        each.run()
+    assert thresholds.within(0.9, 1.3)(Table(every)).held is held
+
+
 def test_what_is_not_measured_yet_is_neither_held_nor_broken(folder: Path) -> None:
     table = Table([cell("edgeprune", 1.0), cell("tfmot", 2.0)])
     assert of_peer("lost", 1, ("tfmot",))(table).held is None
