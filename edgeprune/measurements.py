@@ -21,9 +21,13 @@ def unavailable(reason: str) -> dict[str, str]:
 
 _LATER = (
     "batch", "rounds", "elapsed_ns", "warmup_runs", "steady", "stopped", "conditions", "via",
-    "date",
+    "date", "difference",
 )  # fmt: skip
 """What measurements saved by edgeprune 0.x may not have."""
+_RESULTS = (
+    "median_ms", "median_interval_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
+)  # fmt: skip
+"""What a file that answers wrongly has none of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Measurement:
         conditions: clock, governor, heat, throttling, pinning, as far as the machine tells.
         via: the connection.
         date: when, ISO 8601 in UTC.
+        outputs_match: this machine's engine answers the same, for the same inputs; ``None``: it is
+            that engine.
+        difference: the largest, of the largest output; ``None`` where an output is no number.
     """
 
     artifact: str
@@ -76,6 +83,8 @@ class Measurement:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     via: str = "local"
     date: str = ""
+    outputs_match: bool | None = None
+    difference: float | None = None
 
     def percentile_ms(self, percent: float) -> float:
         """A percentile of the latency; milliseconds."""
@@ -118,7 +127,7 @@ class Measurement:
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints."""
         per_second, about = self.throughput_per_s, self.interval
-        return {
+        found = {
             "artifact": self.artifact,
             "file": self.file,
             "target": self.target,
@@ -153,11 +162,20 @@ class Measurement:
             "peak_memory_bytes": self.peak_memory_bytes,
             "baseline_memory_bytes": self.baseline_memory_bytes,
             "device": dict(self.device),
+            "outputs_match": unavailable("it is the engine that others are compared with")
+            if self.outputs_match is None
+            else self.outputs_match,
+            "difference": self.difference,
         }
+        if self.outputs_match is False:
+            wrong = unavailable("the outputs are wrong: latency_ns is how long that took")
+            found.update(dict.fromkeys(_RESULTS, wrong))
+        return found
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Measurement:
         """Read what :meth:`facts` gave; statistics are computed anew."""
+        match = facts.get("outputs_match")
         return cls(
             artifact=facts["artifact"],
             file=facts["file"],
@@ -171,6 +189,7 @@ class Measurement:
             load_ns=round(facts["load_ms"] * 1e6),
             first_ns=round(facts["first_ms"] * 1e6),
             device=facts["device"],
+            outputs_match=match if isinstance(match, bool) else None,
             **{key: facts[key] for key in _LATER if key in facts},
         )
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeprune.benchmarking.conditions import State, state
+from edgeprune.benchmarking.devices import cpu_of
 from edgeprune.errors import DeviceError, LostError
 from edgeprune.runtimes import Agent, AgentLink, Runner, agent_bytes, engine_of
 from edgeprune.targets import Target
@@ -23,11 +25,13 @@ PREPARED = "edgeprune-prepared.json"
 """In the environment that ``targets prepare`` made, once it is whole."""
 PAUSES = (0.5, 2.0)
 """Seconds before a board is tried again whose connection broke before anything was timed."""
+BOOT = "/proc/sys/kernel/random/boot_id"
+MODEL = "/proc/device-tree/model"
 FILES = (
     "/proc/cpuinfo",
     "/proc/loadavg",
-    "/proc/device-tree/model",
-    "/proc/sys/kernel/random/boot_id",
+    "/proc/pressure/cpu",
+    "/proc/stat",
     "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor",
     "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq",
     "/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count",
@@ -35,7 +39,6 @@ FILES = (
     "/sys/devices/platform/soc/soc:firmware/get_throttled",
 )
 """What a board tells of itself; read there, understood here."""
-BOOT = "/proc/sys/kernel/random/boot_id"
 _SAME = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l", "armv6l": "armv6l"}
 
 
@@ -49,6 +52,8 @@ class Board:
         python: that runs there.
         facts: what the agent says of the machine.
     """
+
+    own = False
 
     def __init__(self, target: Target, transport: Transport, agent: Agent, python: str) -> None:
         self.target = target
@@ -89,9 +94,30 @@ class Board:
         place = self._transport.push(path)
         return Runner(path, threads=threads, link=AgentLink(self._agent, place, version))
 
-    def files(self) -> dict[str, str]:
-        """The text of :data:`FILES`, those that are there."""
-        return self._agent.looked(FILES)
+    def state(self) -> State:
+        """As the board's own files tell; they are read there and understood here."""
+        with tempfile.TemporaryDirectory(prefix="edgeprune-board-") as folder:
+            for name, text in self._agent.looked(FILES).items():
+                path = Path(folder) / name.lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            return state(Path(folder), self.facts["cpus"])
+
+    def cpus(self) -> tuple[list[int], int]:
+        """Of the agent."""
+        return list(self.facts["cpus"]), int(self.facts["cpu_count"])
+
+    def device(self) -> dict[str, str]:
+        """The board."""
+        files = self._agent.looked(["/proc/cpuinfo", MODEL])
+        model = files.get(MODEL, "").strip("\0 \n")
+        return {
+            "cpu": model or cpu_of(files.get("/proc/cpuinfo", "")) or self.facts["machine"],
+            "cores": str(len(self.facts["cpus"])),
+            "arch": architecture(self.facts),
+            "system": self.facts["system"],
+            "python": self.facts["python"],
+        }
 
     def _lacks(self, what: str) -> DeviceError:
         return DeviceError(

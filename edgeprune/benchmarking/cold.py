@@ -15,7 +15,8 @@ import numpy as np
 
 from edgeprune.benchmarking.conditions import between, state
 from edgeprune.benchmarking.devices import this_device
-from edgeprune.benchmarking.rounds import check_reach, prepare
+from edgeprune.benchmarking.places import HERE
+from edgeprune.benchmarking.rounds import check_engines, check_reach, prepare
 from edgeprune.errors import InputError
 from edgeprune.files import now, sha256_file
 from edgeprune.measurements import unavailable
@@ -97,7 +98,8 @@ def bench_cold(
     if runs < LEAST:
         raise InputError(f"runs = {runs}: fewer than {LEAST} starts say too little; ask for more")
     threads = target.threads if threads is None else threads
-    check_reach(target, files)
+    check_reach(target)
+    check_engines(target, files)
     found: list[list[Mapping[str, int]]] = [[] for _ in files]
     kept = ["" for _ in files]
     about: list[dict[str, Any]] = [{} for _ in files]
@@ -114,7 +116,7 @@ def bench_cold(
                     }
                     found[number].append(runner.facts)
                 task.advance()
-    conditions, device, date = between(before, state(), threads), this_device(), now()
+    conditions, device, date = between(before, state(), threads, *HERE.cpus()), this_device(), now()
     return [
         ColdStart(
             artifact=sha256_file(path),

@@ -85,8 +85,11 @@ def pinning() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def between(before: State, after: State, threads: int) -> dict[str, Any]:
-    """What ``--json`` has of the machine's state around a measurement."""
+def between(
+    before: State, after: State, threads: int, cpus: Sequence[int], there: int
+) -> dict[str, Any]:
+    """What ``--json`` has of the machine's state around a measurement: ``cpus`` are those that
+    could be used, of ``there``."""
     return {
         "governor": after.governor or unavailable("the system tells of no governor"),
         "clock_mhz": _pair(before.clock_mhz, after.clock_mhz, "the system tells no clock"),
@@ -96,10 +99,10 @@ def between(before: State, after: State, threads: int) -> dict[str, Any]:
         "throttled": _throttled(before, after),
         "load": _pair(before.load, after.load, "the system tells no load"),
         "waited": _share(before, after, "waited_s", 1),
-        "stolen": _share(before, after, "stolen_s", os.cpu_count() or 1),
+        "stolen": _share(before, after, "stolen_s", there),
         "threads": threads,
-        "cpus": pinning(),
-        "pinned": len(pinning()) < (os.cpu_count() or 1),
+        "cpus": list(cpus),
+        "pinned": len(cpus) < there,
     }
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 def this_device() -> dict[str, str]:
     """CPU model, number of usable cores, architecture and system, as far as they can be told."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
     return {
-        "cpu": _cpu() or platform.processor() or platform.machine(),
+        "cpu": cpu_of(text) or platform.processor() or platform.machine(),
         "cores": str(_cores()),
         "arch": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
@@ -23,11 +27,8 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+def cpu_of(text: str) -> str:
+    """The model that a ``/proc/cpuinfo`` tells; empty where it tells none."""
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from edgeprune.artifacts import Artifact, Port
 from edgeprune.benchmarking.comparing import ROUNDS
-from edgeprune.benchmarking.conditions import between, state
-from edgeprune.benchmarking.devices import this_device
+from edgeprune.benchmarking.conditions import between
+from edgeprune.benchmarking.outputs import compared, seeded
+from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.statistics import steady
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
 from edgeprune.files import now, sha256_file
@@ -37,7 +38,15 @@ _SEED = 20
 _WINDOW_NS = 5_000_000
 """Of a warm-up: what is compared with the one before."""
 
-__all__ = ["LEAST_RUNS", "ROUNDS", "SECONDS", "bench_files", "check_reach", "unreachable"]
+__all__ = [
+    "LEAST_RUNS",
+    "ROUNDS",
+    "SECONDS",
+    "bench_files",
+    "check_engines",
+    "check_reach",
+    "unreachable",
+]
 
 
 def unreachable(target: Target) -> str | None:
@@ -49,10 +58,10 @@ def unreachable(target: Target) -> str | None:
             f"target {target.name!r} is a microcontroller, where nothing is timed from here; "
             f"'edgeprune bench FILE --target {target.name}' says whether a file fits"
         )
-    emulated = " (--via qemu emulates it)" if target.arch == "aarch64" and target.clusters else ""
+    emulated = "; --via qemu emulates it" if target.arch == "aarch64" and target.clusters else ""
     return (
-        f"target {target.name!r} ({target.arch}) is not this machine, and this version has no "
-        f"connection to boards{emulated}"
+        f"target {target.name!r} ({target.arch}) is not this machine, and nothing says where its "
+        f"board is ('edgeprune bench --ssh user@host' times files there{emulated})"
     )
 
 
@@ -107,6 +116,7 @@ def bench_files(
     threads: int | None = None,
     batch: int | None = None,
     seconds: float = SECONDS,
+    place: Place = HERE,
     progress: Progress = SILENT,
 ) -> list[Measurement]:
     """Time files in turns (A B A B …), each in a child process of its own.
@@ -122,7 +132,7 @@ def bench_files(
 
     Args:
         files: ``.tflite`` or ``.onnx``.
-        target: a profile, or its name; it must be this machine.
+        target: a profile, or its name; without a ``place`` it must be this machine.
         runs: timed inferences at least; an inference of microseconds gets more, so that the
             figures are stable. The number is a multiple of :data:`ROUNDS`.
         warmup: uncounted inferences before the first round, at least.
@@ -130,6 +140,8 @@ def bench_files(
         batch: examples of one inference; the file's own where ``None``. A file made for another
             one is resized where its engine can, and must answer as before.
         seconds: timed for each file, after which no round is begun that ``runs`` does not ask for.
+        place: where; a board answers further inputs at the end, and what it answers is compared
+            with this machine's engine.
 
     Returns:
         One measurement per file, in their order.
@@ -145,25 +157,39 @@ def bench_files(
     threads = target.threads if threads is None else threads
     _check(files, runs, warmup, threads, batch, seconds)
     paths = [file.path if isinstance(file, Artifact) else Path(file) for file in files]
-    check_reach(target, paths)
+    if place is HERE:
+        check_reach(target)
+    check_engines(target, paths)
     with contextlib.ExitStack() as stack:
-        timed = [_Timed(stack.enter_context(Runner(path, threads=threads))) for path in paths]
+        timed = [_Timed(stack.enter_context(place.runner(path, threads=threads))) for path in paths]
         sizes = [prepare(each.runner, batch) for each in timed]
         for each in timed:
             trial = each.warm(warmup, seconds / 5)
             enough = min(_MOST_RUNS, min(_ENOUGH_NS, seconds * 1e9) / max(trial, 1.0))
             each.size = -(-int(max(runs, enough)) // ROUNDS)
-        before = state()
+        before = place.state()
         stopped, rounds = _rounds(timed, seconds, f"bench on {target.name or 'host'}", progress)
-        conditions = between(before, state(), threads)
-        device, date = this_device(), now()
-        return [
+        conditions = between(before, place.state(), threads, *place.cpus())
+        device, date = place.device(), now()
+        found = [
             _measurement(
-                each, target, threads, device,
+                each, target, threads, device, via=place.via,
                 batch=size, rounds=rounds, stopped=stopped, conditions=conditions, date=date,
             )
             for each, size in zip(timed, sizes, strict=True)
         ]  # fmt: skip
+        if place.own:
+            return found
+        return [_checked(each, one.runner) for each, one in zip(found, timed, strict=True)]
+
+
+def _checked(measurement: Measurement, runner: Runner) -> Measurement:
+    """With what became of its outputs; after the timing, whose first inference is a figure too."""
+    inputs = [seeded(port) for port in runner.inputs]
+    with Runner(runner.path) as here:
+        wanted = here.infer(inputs)
+    match, difference = compared(wanted, runner.infer(inputs))
+    return replace(measurement, outputs_match=match, difference=difference)
 
 
 def _rounds(
@@ -237,16 +263,24 @@ def _check(
         raise InputError(f"batch = {batch}, seconds = {seconds}: both must be above 0")
 
 
-def check_reach(target: Target, paths: Sequence[Path]) -> None:
-    """Refuse what cannot be timed on the target.
+def check_reach(target: Target) -> None:
+    """Refuse a target that is not this machine.
+
+    Raises:
+        MeasurementError: ``not measured: …``.
+    """
+    reason = unreachable(target)
+    if reason:
+        raise MeasurementError(f"not measured: {reason}")
+
+
+def check_engines(target: Target, paths: Sequence[Path]) -> None:
+    """Refuse files that the target has no engine for.
 
     Raises:
         MeasurementError: ``not measured: …``.
         ArtifactError: no engine runs such files.
     """
-    reason = unreachable(target)
-    if reason:
-        raise MeasurementError(f"not measured: {reason}")
     for path in paths:
         engine = engine_of(path)
         if engine.name not in target.runtime:

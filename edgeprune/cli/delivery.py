@@ -10,7 +10,7 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.measured import MaxSlowdown
-from edgeprune.cli.options import Data, Json, Model, Out, Threads, Trust
+from edgeprune.cli.options import Data, Json, Model, Out, Ssh, Threads, Trust
 from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, option, whole
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import InputError
@@ -23,6 +23,8 @@ class Variant(StrEnum):
 
 
 class Via(StrEnum):
+    local = "local"
+    ssh = "ssh"
     qemu = "qemu"
 
 
@@ -129,8 +131,9 @@ def bench(
     ] = False,
     via: Annotated[
         Via | None,
-        typer.Option("--via", help="Emulated: outputs compared, instructions counted, no time."),
+        typer.Option("--via", help="The connection; qemu emulates, counts, and gives no time."),
     ] = None,
+    ssh: Ssh = None,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="ARTIFACT is before.json after.json, of bench --json."),
@@ -148,19 +151,20 @@ def bench(
 ) -> int:
     """Time files on a target, A B A B; of a microcontroller, say whether they fit.
 
-    A file that is too big for a microcontroller ends with exit code 3. With --via qemu files run in
-    the ARM build of their engine, which is set up first where it is not there.
+    A file that is too big for a microcontroller ends with exit code 3. A board is reached over ssh,
+    and its outputs are compared with this machine's: a wrong one ends with exit code 1. With --via
+    qemu files run in the ARM build of their engine, which is set up first where it is not there.
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
-    if csv and (json or via is not None):
+    if csv and (json or via is Via.qemu):
         raise InputError("--csv is of what was timed, and takes the place of --json; give one")
     from edgeprune import verbs
     from edgeprune.cli.measured import bench_parts, compare_parts
     from edgeprune.cli.tables import count_parts, fit_parts
 
     if save is not None:
-        verbs.keepable(save, artifacts, timed=not compare and not cold and via is None)
+        verbs.keepable(save, artifacts, timed=not compare and not cold and via is not Via.qemu)
     if compare:
         facts = verbs.compare_saved(artifacts, anyway=anyway, max_slowdown=max_slowdown)
         session.result(facts, compare_parts(facts), json=json)
@@ -170,6 +174,7 @@ def bench(
         target=target,
         threads=threads,
         via=None if via is None else via.value,
+        ssh=ssh,
         announce=session.say,
         progress=session.progress,
         runs=runs,
@@ -179,20 +184,22 @@ def bench(
         cold=cold,
         max_slowdown=max_slowdown,
     )
-    if via is not None:
-        counts = facts.get("measurements", [facts])
-        session.result(facts, count_parts(counts), json=json)
-        wrong = [each["file"] for each in counts if not each["outputs_match"]]
-        for file in wrong:
-            session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
-        return 1 if wrong else 0
     fits = facts.get("footprints", ())
-    if save is not None and not fits:
+    found = facts.get("measurements", [facts])
+    wrong = [each["file"] for each in found if each.get("outputs_match") is False]
+    if save is not None and not fits and not wrong:
         session.say(f"kept in {verbs.kept(facts, save)}")
     if csv and not fits:
         session.print(verbs.csv_of(facts).rstrip("\n"))
+    elif fits:
+        session.result(facts, fit_parts(fits), json=json)
     else:
-        session.result(facts, fit_parts(fits) if fits else bench_parts(facts), json=json)
+        parts = count_parts(found) if via is Via.qemu else bench_parts(facts)
+        session.result(facts, parts, json=json)
+    for file in wrong:
+        session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
+    if wrong:
+        return 1
     if not fits:
         return verbs.gate_code(verbs.outcomes_of(facts))
     return 3 if any(each["verdict"] == "too big" for each in fits) else 0

@@ -25,25 +25,34 @@ def measurements_of(facts: Facts) -> list[Facts]:
 
 
 def measured_table(measurements: Sequence[Facts]) -> Table:
-    """Files timed together; «speed» is against the first."""
-    first = measurements[0]["median_ms"]
+    """Files timed together; «speed» is against the first. What answers wrongly has no figure."""
+    first = _known(measurements[0]["median_ms"])
     rows = [
         (
             each["file"],
             f"{each['runtime']} {each['runtime_version']}",
             str(each["threads"]),
             str(len(each["latency_ns"])),
-            numbers.latency(each["median_ms"]),
-            numbers.latency(each["p95_ms"]),
-            numbers.latency(each["iqr_ms"]),
+            *(numbers.latency(_known(each[key])) for key in ("median_ms", "p95_ms", "iqr_ms")),
             numbers.size(each["peak_memory_bytes"]),
-            numbers.ratio(first, each["median_ms"]),
+            numbers.ratio(first, _known(each["median_ms"])),
         )
         for each in measurements
     ]
     columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
-    marks = ("",) * len(rows)
-    return Table("Measured", columns, tuple(rows), marks, words=2)
+    marks = tuple("broken" if _wrong(each) else "" for each in measurements)
+    about = measurements[0]
+    title = "Measured" if about["via"] == "local" else f"Measured on {about['target']}"
+    return Table(title, columns, tuple(rows), marks, words=2)
+
+
+def _known(figure: Any) -> float | None:
+    """``None`` where it says why it is missing."""
+    return None if isinstance(figure, Mapping) else figure
+
+
+def _wrong(facts: Facts) -> bool:
+    return facts.get("outputs_match") is False
 
 
 def cold_table(starts: Sequence[Facts]) -> Table:
@@ -73,6 +82,9 @@ def measured_lines(facts: Facts) -> Iterator[str]:
             yield f"{facts['file']}: not from a cold cache: {kept['reason']}"
         return
     name, about = facts["file"], facts["median_interval_ms"]
+    if _wrong(facts):
+        yield f"{name}: its outputs are wrong, so its latency is kept (--json) and not shown"
+        return
     known = "the median's interval is unknown"
     if "low" in about:
         middle = facts["median_ms"]
@@ -87,6 +99,8 @@ def measured_lines(facts: Facts) -> Iterator[str]:
         f"{name}: {per_second}loads in {numbers.latency(facts['load_ms'])}, "
         f"first inference {numbers.latency(facts['first_ms'])}"
     )
+    if facts.get("outputs_match") is True:
+        yield f"{name}: outputs as this machine's, within {facts['difference']:.1e} of the largest"
     for doubt in facts.get("doubts", ()):
         yield f"{name}: warning: {doubt}"
 

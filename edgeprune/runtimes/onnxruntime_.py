@@ -17,6 +17,8 @@ class Session:
     """A file, loaded."""
 
     def __init__(self, path: str, threads: int) -> None:
+        # Older ones have no such switch, and nothing to switch off.
+        getattr(onnxruntime, "disable_telemetry_events", lambda: None)()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

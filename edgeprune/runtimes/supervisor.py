@@ -142,6 +142,8 @@ class _Supervisor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
+            # ONNX Runtime keeps an identifier of the device in the cache; nothing stays there.
+            env={**os.environ, "XDG_CACHE_HOME": os.devnull},
         )
         self._children[number] = child
         threading.Thread(target=self._pump, args=(number, child, said), daemon=True).start()

@@ -36,6 +36,34 @@ def reached(target: Target, ssh: str | None) -> tuple[Transport, str | None]:
     return SshTransport(board.ssh), board.python
 
 
+def connection(
+    target: Target, ssh: str | None, via: str | None
+) -> tuple[Transport | None, str | None]:
+    """How files are timed on a target: by a transport and a Python there; by neither on this
+    machine, or where nothing can be timed.
+
+    Args:
+        target: its profile.
+        ssh: address from the command line.
+        via: ``"ssh"`` and ``"local"`` ask for that connection; ``None``: as the target is, and over
+            ssh where anything says where its board is.
+
+    Raises:
+        InputError: ``ssh`` for another connection, or nothing says where the board is.
+    """
+    from edgeprune.transports import LocalTransport, board_of
+
+    if via == "local":
+        if ssh is not None:
+            raise InputError("--ssh names a board, and --via local is this machine; give one")
+        return LocalTransport(), None
+    if via == "ssh" or ssh is not None:
+        return reached(target, ssh)
+    if target.arch == "any" or target.micro or board_of(target.name).ssh is None:
+        return None, None
+    return reached(target, None)
+
+
 def prepare_board(
     name: str, *, ssh: str | None = None, remove: bool = False, progress: Progress = SILENT
 ) -> Facts:

@@ -65,6 +65,7 @@ def bench_paths(
     target: str = "host",
     threads: int | None = None,
     via: str | None = None,
+    ssh: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
     progress: Progress = SILENT,
     **timing: Any,
@@ -72,12 +73,17 @@ def bench_paths(
     """Time files, interleaved, on a target; of a microcontroller, say whether they fit. ``timing``
     is what :func:`~edgeprune.verbs.measuring.timed_facts` takes further.
 
+    Via ``"ssh"`` they run on the target's board, and so they do where ``ssh``, the environment or
+    the user's list of boards says where it is; via ``"local"`` on this machine, as the target.
+    Outputs are compared with this machine's engine.
+
     Via ``"qemu"`` they run in the emulated ARM as the target's core: one file gives one
     :class:`~edgeprune.counts.Count`, several give them under ``measurements``. Where that is not
     set up it is, and ``announce`` is told what will be downloaded.
     """
     from edgeprune.benchmarking import fit_files
     from edgeprune.targets import Target
+    from edgeprune.verbs.boards import connection
     from edgeprune.verbs.measuring import timed_facts
 
     profile = Target.load(target)
@@ -88,7 +94,10 @@ def bench_paths(
             if timing.get(name):
                 name = name.replace("_", "-")
                 raise InputError(f"--{name} is of timed runs; --via qemu times nothing")
+        if ssh is not None:
+            raise InputError("--ssh names a board, and --via qemu emulates one; give one")
         return _emulated(artifacts, profile, threads, announce, progress)
+    transport, python = connection(profile, ssh, via)
     if profile.micro:
         fits = fit_files(artifacts, profile, progress=progress)
         return {
@@ -96,7 +105,15 @@ def bench_paths(
             "measurements": [],
             "footprints": [each.facts() for each in fits],
         }
-    return timed_facts(artifacts, profile, threads=threads, progress=progress, **timing)
+    return timed_facts(
+        artifacts,
+        profile,
+        threads=threads,
+        transport=transport,
+        python=python,
+        progress=progress,
+        **timing,
+    )
 
 
 def _emulated(

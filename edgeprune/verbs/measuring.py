@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from edgeprune.verbs.comparing import paired
 from edgeprune.verbs.sources import Facts
 
 if TYPE_CHECKING:
+    from edgeprune.benchmarking.places import Place
     from edgeprune.targets import Target
+    from edgeprune.transports import Transport
 
 
 def timed_facts(
@@ -30,12 +33,16 @@ def timed_facts(
     seconds: float | None = None,
     cold: bool = False,
     max_slowdown: float | None = None,
+    transport: Transport | None = None,
+    python: str | None = None,
     progress: Progress = SILENT,
 ) -> Facts:
-    """Time files on a target; ``runs`` and ``seconds`` where ``None`` as the library has them, and
-    where ``seconds`` alone is given as few runs as a figure takes."""
-    from edgeprune.benchmarking import ROUNDS, bench_files
+    """Time files on a target, by ``transport`` where it is a board, in ``python`` there. ``runs``
+    and ``seconds`` are as the library has them where ``None``; where ``seconds`` alone is given, as
+    few runs as a figure takes."""
+    from edgeprune.benchmarking import ROUNDS, bench_files, connected
     from edgeprune.benchmarking.cold import RUNS, bench_cold
+    from edgeprune.benchmarking.places import HERE
     from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
 
     if max_slowdown is not None and (cold or len(artifacts) < 2):
@@ -44,6 +51,8 @@ def timed_facts(
             "to --compare"
         )
     if cold:
+        if transport is not None:
+            raise InputError("--cold is of this machine; leave it out for a board")
         if seconds is not None:
             raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
         starts = bench_cold(
@@ -51,18 +60,24 @@ def timed_facts(
             threads=threads, batch=batch, progress=progress,
         )  # fmt: skip
         return gathered(profile.name, [{**each.facts(), "source": source()} for each in starts])
-    found = bench_files(
-        artifacts,
-        profile,
-        runs=runs or (LEAST_RUNS if seconds is None else ROUNDS),
-        warmup=warmup,
-        threads=threads,
-        batch=batch,
-        seconds=SECONDS if seconds is None else seconds,
-        progress=progress,
-    )
+    with contextlib.ExitStack() as stack:
+        place: Place = HERE
+        if transport is not None:
+            place = stack.enter_context(connected(profile, transport, python=python))
+        found = bench_files(
+            artifacts,
+            profile,
+            place=place,
+            runs=runs or (LEAST_RUNS if seconds is None else ROUNDS),
+            warmup=warmup,
+            threads=threads,
+            batch=batch,
+            seconds=SECONDS if seconds is None else seconds,
+            progress=progress,
+        )
     facts = gathered(profile.name, measured_facts(found))
-    if len(found) > 1:
+    # What answers wrongly is neither faster nor slower than anything.
+    if len(found) > 1 and all(each.outputs_match is not False for each in found):
         facts["comparisons"] = paired(found, max_slowdown)
     return facts
 

@@ -199,13 +199,13 @@ class OddServer:
             process.stderr.write(f"{err}\n{marker} {code}\n".encode())
             process.exit(0)
             return
-        child = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", command),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={"HOME": str(self.home), "PATH": os.environ["PATH"]},
             start_new_session=True,
         )
         await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-        process.exit(await child.wait())
+        process.exit(await self._loop.run_in_executor(None, child.wait))

@@ -7,18 +7,14 @@ import hashlib
 import json
 import platform
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from board_servers import MISSING, SSHD, OddServer, RealServer
+from board_servers import OddServer, RealServer
 
-from edgeprune.benchmarking import boards, preparing
+from edgeprune.benchmarking import boards
 from edgeprune.cli import main
-from edgeprune.runtimes import supervisor
-from edgeprune.transports import ssh
 
-pytestmark = pytest.mark.skipif(SSHD is None, reason=MISSING)
 VENV = ".cache/edgeprune/venv"
 
 
@@ -52,28 +48,12 @@ def index(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def real(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealServer]:
-    server = RealServer(tmp_path)
-    server.environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
-    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(autouse=True)
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A board of this machine's architecture."""
-    monkeypatch.setattr(supervisor, "LOCK", str(tmp_path / "lock"))
-    monkeypatch.setattr("edgeprune.runtimes.agents.LOCK", str(tmp_path / "lock"))
-    (tmp_path / "targets").mkdir()
-    (tmp_path / "targets" / "my-board.toml").write_text(
-        f'schema = 1\ndescription = "A board"\narch = "{platform.machine()}"\n'
-        'runtime = ["litert", "onnxruntime"]\n'
-    )
-    (tmp_path / ".git").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+def real(real: RealServer, index: Path, my_board: Path) -> RealServer:
+    real.stop()
+    real.environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+    real.start()
+    my_board.unlink()
+    return real
 
 
 def told(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, list[str]]:
@@ -120,7 +100,7 @@ def test_one_that_cannot_be_had_is_said_and_the_other_is_there(
     assert (real.home / VENV / "bin" / "python").is_symlink()
 
 
-def test_where_the_board_is_must_be_said(capfd: pytest.CaptureFixture[str]) -> None:
+def test_where_the_board_is_must_be_said(my_board: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, _, (line,) = told(capfd, "my-board")
     assert code == 2 and "nothing says where the board of target 'my-board' is; give --ssh" in line
     code, _, (line,) = told(capfd, "host", "--ssh", "board")
@@ -151,33 +131,26 @@ def test_another_architecture_is_refused_before_anything_is_made(
     ],
 )  # fmt: skip
 def test_faults_of_the_board_are_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    odd: OddServer,
+    my_board: Path,
     capfd: pytest.CaptureFixture[str],
     step: str,
     said: str,
     line: str,
 ) -> None:
-    pytest.importorskip("asyncssh")
-    server = OddServer(tmp_path)
-    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
-    server.start()
-    try:
-        plain = step.replace('"', "").replace("$", "")
+    plain = step.replace('"', "").replace("$", "")
 
-        def answer(command: str) -> tuple[int, str, str] | None:
-            bare = command.replace('"', "").replace("'", "").replace("\\", "").replace("$", "")
-            if plain in bare:
-                return (1, "", said)
-            if "pip" in bare or ("venv" in bare and "PIP" not in bare and "json" not in bare):
-                return (0, "", "")
-            return None
+    def answer(command: str) -> tuple[int, str, str] | None:
+        bare = command.replace('"', "").replace("'", "").replace("\\", "").replace("$", "")
+        if plain in bare:
+            return (1, "", said)
+        if "pip" in bare or ("venv" in bare and "PIP" not in bare and "json" not in bare):
+            return (0, "", "")
+        return None
 
-        server.answer = answer
-        profile = Path("targets/my-board.toml")
-        profile.write_text(profile.read_text().replace(', "onnxruntime"', ""))
-        code, _, found = told(capfd, "my-board", "--ssh", "board")
-    finally:
-        server.stop()
+    odd.answer = answer
+    my_board.unlink()
+    profile = Path("targets/my-board.toml")
+    profile.write_text(profile.read_text().replace(', "onnxruntime"', ""))
+    code, _, found = told(capfd, "my-board", "--ssh", "board")
     assert code == 1 and len(found) == 1 and line in found[0], found
-    assert preparing.VENV == VENV

@@ -8,33 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from board_servers import MISSING, SSHD, OddServer, RealServer
+from board_servers import OddServer, RealServer
 
 from edgeprune.errors import DeviceError, LostError
 from edgeprune.transports import SshTransport, ssh
 
-REAL = pytest.mark.skipif(SSHD is None, reason=MISSING)
 CACHE = Path(".cache/edgeprune")
-
-
-@pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealServer]:
-    server = RealServer(tmp_path)
-    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
-    pytest.importorskip("asyncssh")
-    server = OddServer(tmp_path)
-    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
-    monkeypatch.setattr(ssh, "PAUSES", (0.01, 0.01))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -45,7 +24,6 @@ def board() -> Iterator[SshTransport]:
     transport.clean()
 
 
-@REAL
 def test_commands_end_with_their_own_code_and_words(real: RealServer, board: SshTransport) -> None:
     # A greeting of the login shell is none of what a command says.
     (real.home / ".bashrc").write_text("echo welcome\n")
@@ -59,7 +37,6 @@ def test_commands_end_with_their_own_code_and_words(real: RealServer, board: Ssh
     assert not sockets.exists()
 
 
-@REAL
 def test_a_file_goes_there_once_and_leaves_again(
     real: RealServer, board: SshTransport, tmp_path: Path
 ) -> None:
@@ -86,7 +63,6 @@ def test_a_file_goes_there_once_and_leaves_again(
     assert sorted(p.name for p in real.home.rglob("*")) == [".cache", "mine"]
 
 
-@REAL
 def test_a_command_beyond_its_time_limit_leaves_nothing_running(
     real: RealServer, board: SshTransport
 ) -> None:
@@ -104,7 +80,6 @@ def gone(pid: int) -> None:
         time.sleep(0.05)
 
 
-@REAL
 def test_who_is_let_in_and_who_answers(real: RealServer) -> None:
     real.keys.use("stranger")
     refused("board: it takes none of your keys; put one there (ssh-copy-id board)")
@@ -132,7 +107,6 @@ def refused(*parts: str, where: str = "board") -> None:
         transport.clean()
 
 
-@REAL
 def test_a_command_whose_connection_breaks_is_lost_and_not_run_again(
     real: RealServer, board: SshTransport
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_board_is_read_as_it_tells(tmp_path: Path) -> None:
 
 
 def test_what_a_machine_does_not_tell_is_never_zero(tmp_path: Path) -> None:
-    found = between(state(tmp_path, cpus=[0]), state(tmp_path, cpus=[0]), 1)
+    found = between(state(tmp_path, cpus=[0]), state(tmp_path, cpus=[0]), 1, [0], 2)
     for key in ("governor", "clock_mhz", "temperature_c", "throttled", "load", "waited", "stolen"):
         assert found[key]["availability"] == "unavailable" and found[key]["reason"], key
     proc = "processor\t: 0\ncpu MHz\t\t: 2000.5\n\nprocessor\t: 1\ncpu MHz\t\t: 3000\n"
@@ -189,7 +189,7 @@ def test_what_a_machine_does_not_tell_is_never_zero(tmp_path: Path) -> None:
     ],
 )
 def test_throttling_is_seen(before: State, after: State, wanted: bool) -> None:
-    assert between(before, after, 1)["throttled"] is wanted
+    assert between(before, after, 1, [0], 2)["throttled"] is wanted
 
 
 def measurement(**about: Any) -> Measurement:

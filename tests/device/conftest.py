@@ -1,0 +1,83 @@
+"""A board of this machine's architecture, and files to run there."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from board_servers import MISSING, SSHD, OddServer, RealServer
+
+from edgeprune.benchmarking import boards
+from edgeprune.runtimes import agents
+from edgeprune.transports import ssh
+
+MAKE = """
+import sys
+import keras
+from edgeprune.exporting import export_model
+keras.utils.set_random_seed(1)
+dense = keras.layers.Dense
+model = keras.Sequential([keras.Input((16,)), dense(64, "relu"), dense(4)])
+for name in ("a.tflite", "b.tflite", "c.onnx"):
+    export_model(model, f"{sys.argv[1]}/{name}")
+"""
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``a.tflite``, ``b.tflite``, ``c.onnx``: one small model."""
+    folder = tmp_path_factory.mktemp("models")
+    command = [sys.executable, "-c", MAKE, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def my_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The profile ``my-board`` in the working directory, and a lock and a configuration of its
+    own; the file that says which Python is used there."""
+    monkeypatch.setattr(agents, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(boards, "PAUSES", (0.01, 0.01))
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "my-board.toml").write_text(
+        f'schema = 1\ndescription = "A board"\narch = "{platform.machine()}"\n'
+        'runtime = ["litert", "onnxruntime"]\n'
+    )
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    for name in ("EDGEPRUNE_SSH", "EDGEPRUNE_SSH_MY_BOARD"):
+        monkeypatch.delenv(name, raising=False)
+    listed = tmp_path / "settings" / "edgeprune" / "devices.toml"
+    listed.parent.mkdir(parents=True)
+    listed.write_text(f'[devices.my-board]\npython = "{sys.executable}"\n')
+    return listed
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealServer]:
+    """OpenSSH's server; tests may set its ``environment`` and start it anew."""
+    if SSHD is None:
+        pytest.skip(MISSING)
+    server = RealServer(tmp_path)
+    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
+    """The server that misbehaves when it is told to."""
+    pytest.importorskip("asyncssh")
+    server = OddServer(tmp_path)
+    monkeypatch.setenv(ssh.CLIENT, server.keys.client)
+    monkeypatch.setattr(ssh, "PAUSES", (0.01, 0.01))
+    server.start()
+    yield server
+    server.stop()

@@ -1,0 +1,354 @@
+"""bench on a board over ssh: the figures, the outputs, and every way it goes wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from board_servers import OddServer, RealServer
+
+from edgeprune.benchmarking import bench_files, boards, connected
+from edgeprune.cli import main
+from edgeprune.errors import DeviceError, LostError
+from edgeprune.targets import Target
+from edgeprune.transports import FakeTransport
+
+pytestmark = pytest.mark.usefixtures("my_board")
+Capture = pytest.CaptureFixture[str]
+QUICK = ("--seconds", "0.3", "--warmup", "1")
+LONG = ("--seconds", "60", "--runs", "100000")
+
+
+def bench(capfd: Capture, *arguments: object) -> tuple[int, str, list[str]]:
+    code = main(["bench", *map(str, arguments), "--target", "my-board", "-q"])
+    captured = capfd.readouterr()
+    return code, captured.out, captured.err.splitlines()
+
+
+def agents_of(home: Path) -> list[int]:
+    """Processes of an agent that was pushed to this home."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(home).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def nothing_left(home: Path) -> None:
+    until = time.monotonic() + 10
+    while agents_of(home):
+        assert time.monotonic() < until, "the agent runs on"
+        time.sleep(0.05)
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_figures_and_outputs_of_a_board(real: RealServer, models: Path, capfd: Capture) -> None:
+    code, out, err = bench(capfd, models / "a.tflite", "--ssh", "board", "--json", *QUICK)
+    assert (code, err) == (0, [])
+    facts = json.loads(out)
+    assert (facts["via"], facts["emulated"], facts["target"]) == ("ssh", False, "my-board")
+    assert facts["outputs_match"] is True and facts["difference"] == 0
+    assert len(facts["latency_ns"]) >= 10 and 0 < facts["median_ms"] < 100
+    assert facts["load_ms"] > 0 and facts["first_ms"] > 0 and facts["peak_memory_bytes"] > 1e7
+    assert facts["device"]["arch"] == platform.machine() and facts["device"]["cpu"]
+    assert facts["device"]["python"] == platform.python_version()
+    assert facts["conditions"]["cpus"] == sorted(os.sched_getaffinity(0))
+    assert "board" not in json.dumps({**facts, "target": ""}), "where it stands is nobody's affair"
+    nothing_left(real.home)
+    files = [models / name for name in ("a.tflite", "b.tflite", "c.onnx")]
+    code, out, _ = bench(capfd, *files, "--ssh", "board", *QUICK)
+    assert code == 0 and "Measured on my-board" in out
+    assert len(re.findall("outputs as this machine's, within ", out)) == 3
+    nothing_left(real.home)
+
+
+def test_the_list_of_boards_says_where_and_a_target_that_is_not_in_it_is_not_measured(
+    real: RealServer, models: Path, my_board: Path, capfd: Capture
+) -> None:
+    code, _, (line,) = bench(capfd, models / "a.tflite", *QUICK)
+    assert code == 1 and "not this machine, and nothing says where its board is" in line
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--via", "ssh", *QUICK)
+    assert code == 2 and "give --ssh user@host" in line
+    my_board.write_text(my_board.read_text() + 'ssh = "board"\n')
+    code, out, _ = bench(capfd, models / "a.tflite", "--json", *QUICK)
+    assert code == 0 and json.loads(out)["via"] == "ssh"
+
+
+def test_this_machine_as_the_target(models: Path, capfd: Capture) -> None:
+    code, out, _ = bench(capfd, models / "a.tflite", "--via", "local", "--json", *QUICK)
+    facts = json.loads(out)
+    assert code == 0 and facts["via"] == "local" and facts["outputs_match"] is True
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--via", "local", "--ssh", "x@y")
+    assert code == 2 and "--ssh names a board, and --via local is this machine" in line
+
+
+WRONG = """
+import importlib.util, os
+real = [p for p in __import__("ai_edge_litert").__path__ if p != os.path.dirname(__file__)][0]
+spec = importlib.util.spec_from_file_location("ai_edge_litert._real", real + "/interpreter.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+class Interpreter(module.Interpreter):
+    def __init__(self, **told):
+        if os.environ.get("REFUSE"):
+            raise ValueError("Didn't find op for builtin opcode 'FULLY_CONNECTED' version '99'")
+        super().__init__(**told)
+    def tensor(self, index):
+        view = super().tensor(index)
+        outputs = [about["index"] for about in self.get_output_details()]
+        return (lambda: view() + 0.01) if index in outputs else view
+"""
+
+
+@pytest.fixture
+def other_engine(real: RealServer, tmp_path: Path) -> RealServer:
+    """A board whose LiteRT answers a little off."""
+    package = tmp_path / "other" / "ai_edge_litert"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import pkgutil\n__path__ = pkgutil.extend_path(__path__, __name__)\n"
+    )
+    (package / "interpreter.py").write_text(WRONG)
+    real.stop()
+    real.environment = {"PYTHONPATH": str(package.parent)}
+    real.start()
+    return real
+
+
+def test_a_wrong_output_is_an_error_and_its_latency_no_result(
+    other_engine: RealServer, models: Path, capfd: Capture
+) -> None:
+    code, out, err = bench(capfd, models / "a.tflite", "--ssh", "board", "--json", *QUICK)
+    facts = json.loads(out)
+    assert code == 1 and facts["outputs_match"] is False and facts["difference"] > 1e-3
+    assert len(facts["latency_ns"]) >= 10
+    for key in ("median_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s"):
+        assert facts[key]["availability"] == "unavailable"
+    assert err == [
+        "edgeprune: a.tflite: its outputs on my-board are not those of this machine's engine"
+    ]
+    code, out, _ = bench(capfd, models / "a.tflite", models / "c.onnx", "--ssh", "board", *QUICK)
+    assert code == 1 and "its outputs are wrong, so its latency is kept (--json) and not" in out
+    (row,) = [line for line in out.splitlines() if "a.tflite" in line and "litert" in line]
+    assert " ms" not in row and "µs" not in row and "–" in row
+    code, out, _ = bench(capfd, models / "a.tflite", "--ssh", "board", "--csv", *QUICK)
+    assert code == 1 and ",,," in out.splitlines()[1]
+
+
+def test_a_file_that_the_engine_there_refuses(
+    other_engine: RealServer, models: Path, capfd: Capture
+) -> None:
+    other_engine.stop()
+    other_engine.environment["REFUSE"] = "1"
+    other_engine.start()
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board", *QUICK)
+    assert code == 2 and "a.tflite: LiteRT 2." in line
+    assert "on board fails loading it (ValueError: Didn't find op" in line
+    nothing_left(other_engine.home)
+
+
+def test_a_board_that_lacks_something_is_told_how_to_get_it(
+    real: RealServer, models: Path, my_board: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    bare = tmp_path / "bare"
+    command = [sys.executable, "-m", "venv", "--without-pip", str(bare)]
+    subprocess.run(command, check=True)
+    my_board.write_text(f'[devices.my-board]\nssh = "board"\npython = "{bare}/bin/python"\n')
+    code, _, (line,) = bench(capfd, models / "a.tflite")
+    assert code == 1
+    assert re.search(
+        r"board: its Python 3\.\d+\.\d+ \(.*\) has no numpy; run: edgeprune targets", line
+    )
+    assert line.endswith("prepare my-board --ssh board")
+    folder = next(bare.glob("lib/python3*/site-packages")) / "numpy"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    code, _, (line,) = bench(capfd, models / "a.tflite")
+    assert code == 1 and "has no LiteRT; run: edgeprune targets prepare my-board" in line
+    my_board.write_text('[devices.my-board]\nssh = "board"\npython = "/no/python"\n')
+    code, _, (line,) = bench(capfd, models / "a.tflite")
+    assert code == 1 and "board: has no Python /no/python; correct its path" in line
+    nothing_left(real.home)
+
+
+def test_no_python_there_and_one_that_is_too_old(
+    odd: OddServer, models: Path, my_board: Path, capfd: Capture
+) -> None:
+    my_board.unlink()
+    odd.answer = lambda command: (4, "", "") if "command -v" in command else None
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and "board: no python3 there; install Python 3.9 or newer" in line
+    old = '["/usr/bin/python3", 3, 7]'
+    odd.answer = lambda command: (0, old, "") if "command -v" in command else None
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and "board: its Python (/usr/bin/python3) is 3.7, and 3.9 is the" in line
+
+
+def test_another_machine_than_the_target_is(real: RealServer, models: Path, capfd: Capture) -> None:
+    other = "riscv64" if platform.machine() != "riscv64" else "aarch64"
+    profile = Path("targets/my-board.toml")
+    profile.write_text(profile.read_text().replace(platform.machine(), other))
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and f"board: is {platform.machine()}, and target 'my-board' is {other}" in line
+
+
+def test_a_board_in_use_is_left_alone(
+    real: RealServer, models: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        lock.write("ann on laptop")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and "board is in use (by ann on laptop), and two measurements" in line
+    nothing_left(real.home)
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [("stranger", "it takes none of your keys"), ("other_host", "its host key is not the one")],
+)
+def test_faults_of_the_connection_are_one_line(
+    real: RealServer, models: Path, capfd: Capture, key: str, line: str
+) -> None:
+    real.keys.know(key) if key.endswith("host") else real.keys.use(key)
+    code, _, (said,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and f"board: {line}" in said
+    real.keys.know("host")
+    real.keys.use("user")
+    real.stop()
+    code, _, (said,) = bench(capfd, models / "a.tflite", "--ssh", "board")
+    assert code == 1 and "board: cannot be reached (Connection refused)" in said
+
+
+def once_it_times(home: Path, act: object) -> threading.Thread:
+    """Do something when an engine's child has run for a while."""
+
+    def wait() -> None:
+        while len(agents_of(home)) < 2:
+            time.sleep(0.05)
+        time.sleep(0.7)
+        act()  # type: ignore[operator]
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_a_connection_that_breaks_is_no_measurement(
+    real: RealServer, models: Path, capfd: Capture
+) -> None:
+    waiting = once_it_times(real.home, real.drop)
+    code, out, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board", "--json", *LONG)
+    waiting.join()
+    assert code == 1 and not out
+    assert "the connection to board broke" in line
+    assert line.endswith("it answers again; measure again")
+    nothing_left(real.home)
+
+
+@pytest.mark.parametrize("after", ["anew", "away"])
+def test_a_board_that_starts_anew_or_stays_away(
+    odd: OddServer, models: Path, capfd: Capture, after: str
+) -> None:
+    def gone() -> None:
+        if after == "anew":
+            odd.answer = lambda c: (0, "another boot\n", "") if "boot_id" in c else None
+        else:
+            odd.answer = lambda command: "drop"
+        odd.drop()
+
+    waiting = once_it_times(odd.home, gone)
+    code, _, (line,) = bench(capfd, models / "a.tflite", "--ssh", "board", *LONG)
+    waiting.join()
+    assert code == 1 and "the connection to board broke" in line
+    wanted = {"anew": "it has started anew meanwhile", "away": "it does not answer now"}[after]
+    assert wanted in line
+    odd.answer = lambda command: None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_edgeprune_killed_in_the_middle_leaves_nothing_running(
+    real: RealServer, models: Path, number: int
+) -> None:
+    asked = ["bench", str(models / "a.tflite"), "--target", "my-board", "--ssh", "board", *LONG]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeprune", *asked],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    once_it_times(real.home, lambda: process.send_signal(number)).join(60)
+    process.wait(30)
+    until = time.monotonic() + 10
+    while agents_of(real.home):
+        assert time.monotonic() < until, "the agent runs on"
+        time.sleep(0.05)
+    if number == signal.SIGINT:
+        nothing_left(real.home)
+
+
+def test_a_connection_that_breaks_before_anything_was_timed_is_made_again(
+    models: Path, tmp_path: Path
+) -> None:
+    target = Target.load("my-board")
+    fake = FakeTransport(tmp_path / "there")
+    broke = LostError("the connection to fake broke")
+    fake.fail("talk", broke, broke)
+    with connected(target, fake, python=sys.executable) as board:
+        (found,) = bench_files(
+            [models / "a.tflite"], target, place=board, runs=10, seconds=0.2, warmup=1
+        )
+    assert found.outputs_match and fake.cleaned
+    assert [method for method, _ in fake.calls].count("talk") == 3
+    fake.fail("run", broke, broke, broke)
+    with (
+        pytest.raises(LostError, match="the connection to fake broke"),
+        connected(target, fake, python=sys.executable),
+    ):
+        pass
+
+
+def test_a_full_disk_is_said_and_the_board_is_free_again(models: Path, tmp_path: Path) -> None:
+    target = Target.load("my-board")
+    fake = FakeTransport(tmp_path / "there")
+    with (
+        pytest.raises(DeviceError, match="no space left for a"),
+        connected(target, fake, python=sys.executable) as board,
+    ):
+        fake.fail("push", DeviceError("fake: no space left for a"))
+        board.runner(models / "a.tflite", threads=1)
+    assert fake.talks[0].wait(5) is not None
+    with connected(target, fake, python=sys.executable) as board:
+        assert np.isfinite(board.state().at_s) and board.device()["cores"]
+
+
+def test_what_a_board_tells_of_itself_is_understood_as_this_machines_is(tmp_path: Path) -> None:
+    from edgeprune.benchmarking.places import HERE
+
+    fake = FakeTransport(tmp_path / "there")
+    with connected(Target.load("my-board"), fake, python=sys.executable) as board:
+        here, there = HERE.state(), board.state()
+        assert (there.governor, there.throttled) == (here.governor, here.throttled)
+        for name in ("clock_mhz", "temperature_c", "load", "waited_s", "stolen_s"):
+            one, other = getattr(here, name), getattr(there, name)
+            assert (one is None) == (other is None), name
+        assert board.cpus() == HERE.cpus()
+        device = HERE.device()
+        model = Path(boards.MODEL)
+        if not model.exists():
+            assert board.device()["cpu"] == device["cpu"]
+        assert board.device()["arch"] == device["arch"]
