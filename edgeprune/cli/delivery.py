@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from edgeprune.cli.common import verb
-from edgeprune.cli.measured import MaxSlowdown
+from edgeprune.cli.measured import MaxSlowdown, Reports
 from edgeprune.cli.options import Data, Json, Model, Out, Ssh, Threads, Trust
-from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, option, whole
+from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, duration, option, whole
 from edgeprune.cli.terminal import Session
-from edgeprune.errors import InputError
 
 
 class Variant(StrEnum):
@@ -134,6 +133,21 @@ def bench(
         typer.Option("--via", help="The connection; qemu emulates, counts, and gives no time."),
     ] = None,
     ssh: Ssh = None,
+    sustained: Annotated[
+        float | None,
+        typer.Option(
+            "--sustained",
+            metavar="TIME",
+            parser=duration,
+            help="Without a pause for so long (90s, 10m): the first minute beside the last.",
+        ),
+    ] = None,
+    start_below: Annotated[
+        float | None,
+        option(
+            "--start-below", takes=POSITIVE, help="Of --sustained: wait until the machine is at °C."
+        ),
+    ] = None,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="ARTIFACT is before.json after.json, of bench --json."),
@@ -146,6 +160,7 @@ def bench(
         Path | None,
         typer.Option("--save", metavar="FOLDER", help="Keep the result there, for bench history."),
     ] = None,
+    report: Reports = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print a line a file, as CSV.")] = False,
     json: Json = False,
 ) -> int:
@@ -157,18 +172,17 @@ def bench(
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
-    if csv and (json or via is Via.qemu):
-        raise InputError("--csv is of what was timed, and takes the place of --json; give one")
     from edgeprune import verbs
-    from edgeprune.cli.measured import bench_parts, compare_parts
+    from edgeprune.cli.measured import bench_parts, compare_parts, outputs, shown
     from edgeprune.cli.tables import count_parts, fit_parts
 
-    if save is not None:
-        verbs.keepable(save, artifacts, timed=not compare and not cold and via is not Via.qemu)
+    timed = via is not Via.qemu and not cold and sustained is None
+    wanted = outputs(
+        artifacts, report, save, csv=csv, json=json, timed=timed, cold=cold, saved=compare
+    )
     if compare:
         facts = verbs.compare_saved(artifacts, anyway=anyway, max_slowdown=max_slowdown)
-        session.result(facts, compare_parts(facts), json=json)
-        return verbs.gate_code(verbs.outcomes_of(facts))
+        return shown(session, facts, compare_parts(facts), wanted)
     facts = verbs.bench_paths(
         artifacts,
         target=target,
@@ -183,26 +197,22 @@ def bench(
         seconds=seconds,
         cold=cold,
         max_slowdown=max_slowdown,
+        sustained=sustained,
+        start_below=start_below,
     )
     fits = facts.get("footprints", ())
-    found = facts.get("measurements", [facts])
-    wrong = [each["file"] for each in found if each.get("outputs_match") is False]
-    if save is not None and not fits and not wrong:
-        session.say(f"kept in {verbs.kept(facts, save)}")
-    if csv and not fits:
-        session.print(verbs.csv_of(facts).rstrip("\n"))
-    elif fits:
+    if fits:
         session.result(facts, fit_parts(fits), json=json)
+        return 3 if any(each["verdict"] == "too big" for each in fits) else 0
+    found, code = facts.get("measurements", [facts]), 0
+    if via is Via.qemu:
+        session.result(facts, count_parts(found), json=json)
     else:
-        parts = count_parts(found) if via is Via.qemu else bench_parts(facts)
-        session.result(facts, parts, json=json)
+        code = shown(session, facts, bench_parts(facts), wanted)
+    wrong = [each["file"] for each in found if each.get("outputs_match") is False]
     for file in wrong:
         session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
-    if wrong:
-        return 1
-    if not fits:
-        return verbs.gate_code(verbs.outcomes_of(facts))
-    return 3 if any(each["verdict"] == "too big" for each in fits) else 0
+    return 1 if wrong else code
 
 
 def inspect(

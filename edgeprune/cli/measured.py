@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from edgeprune.cli.options import Json
 from edgeprune.cli.ranges import NOT_NEGATIVE, option
 from edgeprune.cli.tables import Fitting, hanging
 from edgeprune.cli.terminal import Session
+from edgeprune.errors import InputError
 
 RESULTS = Path("benchmarks/results")
 MaxSlowdown = Annotated[
@@ -21,6 +23,14 @@ MaxSlowdown = Annotated[
         "--max-slowdown",
         takes=NOT_NEGATIVE,
         help="Share a file may be slower than before: exit 3 if it is, 4 if none can tell.",
+    ),
+]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT=FILE",
+        help="Write junit, markdown, github-action-benchmark or bencher; repeatable.",
     ),
 ]
 
@@ -42,6 +52,7 @@ def history(
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg.")
     ] = None,
     max_slowdown: MaxSlowdown = None,
+    report: Reports = None,
     json: Json = False,
 ) -> int:
     """Draw saved results over time, a series for each file, device and runtime.
@@ -50,9 +61,81 @@ def history(
     """
     from edgeprune import verbs
 
+    wanted = Outputs(verbs.reports_asked(report or ()), None, False, json)
     facts = verbs.history_of(folder, file=file, plot=plot, max_slowdown=max_slowdown)
-    session.result(facts, history_parts(facts), json=json)
-    return verbs.gate_code(verbs.outcomes_of(facts))
+    return shown(session, facts, history_parts(facts), wanted)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where what was found goes.
+
+    Attributes:
+        reports: files by format.
+        save: folder of results.
+        csv, json: how it is printed.
+    """
+
+    reports: Mapping[str, Path]
+    save: Path | None
+    csv: bool
+    json: bool
+
+
+def outputs(
+    artifacts: Sequence[Path],
+    report: Sequence[str] | None,
+    save: Path | None,
+    *,
+    csv: bool,
+    json: bool,
+    timed: bool,
+    cold: bool,
+    saved: bool,
+) -> Outputs:
+    """Where bench's findings go, looked at before any work.
+
+    Args:
+        timed: files are timed warm: neither counted nor started cold.
+        cold: they are started cold.
+        saved: the files are results that are compared.
+
+    Raises:
+        InputError: an option that is of something else than what is asked for.
+        OutputError: a file or folder that cannot be written.
+    """
+    from edgeprune import verbs
+
+    if csv and (json or saved or not (timed or cold)):
+        raise InputError("--csv is of what is timed, and takes the place of --json; give one")
+    if report and not timed:
+        raise InputError("--report is of what is timed or compared, not of counts or cold starts")
+    reports = verbs.reports_asked(report or ())
+    if save is not None:
+        verbs.keepable(save, artifacts, timed=timed and not saved)
+    return Outputs(reports, save, csv, json)
+
+
+def shown(session: Session, facts: Mapping[str, Any], parts: Iterable[Any], wanted: Outputs) -> int:
+    """Write and print what was timed or compared; the exit code of its limits."""
+    from edgeprune import verbs
+
+    if not _otherwise(facts):
+        verbs.write_reports(dict(facts), wanted.reports)
+    each = facts.get("measurements", [facts])
+    if wanted.save is not None and all(one.get("outputs_match") is not False for one in each):
+        session.say(f"kept in {verbs.kept(dict(facts), wanted.save)}")
+    if wanted.csv:
+        session.print(verbs.csv_of(dict(facts)).rstrip("\n"))
+    else:
+        session.result(facts, parts, json=wanted.json)
+    return verbs.gate_code(verbs.outcomes_of(dict(facts)))
+
+
+def _otherwise(facts: Mapping[str, Any]) -> bool:
+    """Whether these are cold starts, or files that ran for minutes."""
+    each = facts.get("measurements", [facts])
+    return any(one.get("cold") or one.get("sustained") for one in each)
 
 
 def history_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
@@ -72,8 +155,12 @@ def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
     from edgeprune.reporting import measured
 
     found = measured.measurements_of(facts)
-    cold = bool(found[0].get("cold"))
-    yield Fitting((measured.cold_table if cold else measured.measured_table)(found))
+    if found[0].get("cold"):
+        yield Fitting(measured.cold_table(found))
+    elif found[0].get("sustained"):
+        yield Fitting(measured.sustained_table(found))
+    else:
+        yield Fitting(measured.measured_table(found))
     for each in found:
         for line in measured.measured_lines(each):
             yield hanging(line)

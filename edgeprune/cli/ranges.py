@@ -77,6 +77,25 @@ POSITIVE = Numbers(float, lambda x: x > 0, "above 0", "a number above 0")
 NOT_NEGATIVE = Numbers(float, lambda x: x >= 0, "at least 0", "a number from 0 up")
 
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def duration(text: Any) -> float:
+    """Seconds: ``90``, ``90s``, ``10m`` or ``1h``.
+
+    Raises:
+        BadParameter: no such time, or none above 0.
+    """
+    if isinstance(text, float):
+        return text
+    unit = _UNITS.get(str(text)[-1:])
+    with contextlib.suppress(ValueError):
+        seconds = float(str(text)[:-1]) * unit if unit else float(str(text))
+        if math.isfinite(seconds) and seconds > 0:
+            return seconds
+    raise typer.BadParameter(f"{text} is no time, such as 90s, 10m or 1h")
+
+
 @dataclass(frozen=True)
 class Names:
     """Names of a kind, parted by commas; called with a text, it gives them.

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeprune.reporting import numbers
+from edgeprune.reporting.measured import blocks
 from edgeprune.reporting.plots import COLOURS, WIDE_IN, blank, drawn, plain, standalone
 from edgeprune.reporting.tables import Table
 
 Facts = Mapping[str, Any]
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _ROW_IN = 1.9
 SHOWN = 20
 """Results of a series in its table, the newest; ``--json`` and the plot have all."""
@@ -44,15 +44,6 @@ def series_title(series: Facts) -> str:
         f"{series['file']} on {series['target']} ({series['device'].get('cpu', 'unknown CPU')}), "
         f"{series['runtime']} {series['runtime_version']}, {series['threads']} thread(s){batch}"
     )
-
-
-def blocks(values: Sequence[float]) -> str:
-    """A line of blocks, the lowest value the lowest block."""
-    low, high = min(values), max(values)
-    if high == low:
-        return _BLOCKS[0] * len(values)
-    most = len(_BLOCKS) - 1
-    return "".join(_BLOCKS[round(most * (value - low) / (high - low))] for value in values)
 
 
 def history_lines(series: Facts) -> list[str]:

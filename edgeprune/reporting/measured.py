@@ -12,6 +12,8 @@ from edgeprune.reporting.tables import Table
 
 Facts = Mapping[str, Any]
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
 CSV = (
     "file", "artifact", "target", "via", "runtime", "runtime_version", "threads", "batch", "runs",
     "median_ms", "low_ms", "high_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
@@ -74,8 +76,56 @@ def cold_table(starts: Sequence[Facts]) -> Table:
     return Table("Cold starts", columns, tuple(rows), ("",) * len(rows), words=2)
 
 
+def sustained_table(runs: Sequence[Facts]) -> Table:
+    """Files that ran for minutes: their first minute beside their last."""
+    rows = []
+    for each in runs:
+        hot = [point["temperature_c"] for point in each["curve"] if "temperature_c" in point]
+        rows.append(
+            (
+                each["file"],
+                f"{each['runtime']} {each['runtime_version']}",
+                str(each["threads"]),
+                f"{each['curve'][-1]['at_s']:.0f} s",
+                numbers.latency(each["first_part_ms"]),
+                numbers.latency(each["last_part_ms"]),
+                f"{each['slowdown']:.3f}",
+                f"{max(hot):.0f} °C" if hot else "not told",
+            )
+        )
+    part = runs[0]["part_s"]
+    columns = (
+        "file", "runtime", "threads", "for", f"first {part:.0f} s", f"last {part:.0f} s", "ratio",
+        "hottest",
+    )  # fmt: skip
+    return Table("Sustained", columns, tuple(rows), ("",) * len(rows), words=2)
+
+
+def _sustained_lines(facts: Facts) -> Iterator[str]:
+    medians = [point["median_ms"] for point in facts["curve"]]
+    low, high = numbers.latency(min(medians)), numbers.latency(max(medians))
+    yield f"{facts['file']}: {blocks(medians)} {low} to {high}"
+    start = facts["start"]
+    if "reason" in start:
+        yield f"{facts['file']}: started at a temperature that is not told ({start['reason']})"
+    else:
+        yield f"{facts['file']}: started at {start['temperature_c']:.0f} °C"
+
+
+def blocks(values: Sequence[float]) -> str:
+    """A line of blocks, the lowest value the lowest block."""
+    low, high = min(values), max(values)
+    if high == low:
+        return _BLOCKS[0] * len(values)
+    most = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round(most * (value - low) / (high - low))] for value in values)
+
+
 def measured_lines(facts: Facts) -> Iterator[str]:
     """How a measurement was made, and what takes from it."""
+    if facts.get("sustained"):
+        yield from _sustained_lines(facts)
+        return
     if facts.get("cold"):
         kept = facts["cache_dropped"]
         if isinstance(kept, Mapping):
@@ -150,16 +200,17 @@ def conditions_line(conditions: Facts) -> str:
     """The machine's state, as far as it tells."""
     told = []
     for key, word, unit in (("clock_mhz", "clock", "MHz"), ("temperature_c", "temperature", "°C")):
-        pair = conditions[key]
+        pair = conditions.get(key, {})
         if "before" in pair:
             told.append(f"{word} {pair['before']:.0f} {unit} before, {pair['after']:.0f} after")
-    if isinstance(conditions["governor"], str):
+    if isinstance(conditions.get("governor"), str):
         told.append(f"governor {conditions['governor']}")
     words = {True: "throttled", False: "not throttled"}
-    throttled = conditions["throttled"]
+    throttled = conditions.get("throttled")
     told.append(words[throttled] if isinstance(throttled, bool) else "throttling not told")
-    cpus = ", ".join(map(str, conditions["cpus"]))
-    told.append(f"CPUs {cpus}" + (" (pinned)" if conditions["pinned"] else ""))
+    if "cpus" in conditions:
+        cpus = ", ".join(map(str, conditions["cpus"]))
+        told.append(f"CPUs {cpus}" + (" (pinned)" if conditions.get("pinned") else ""))
     return "; ".join(told)
 
 

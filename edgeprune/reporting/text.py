@@ -32,14 +32,15 @@ def markdown(result: Result) -> str:
         )
     for table in [*row_tables(result, wide=True), gate_table(result)]:
         if table is not None:
-            parts += _drawn(table)
+            parts += drawn_table(table)
     lines = [*endings(portable(result)), *remarks(result)]
     if lines:
         parts.append("\n".join(f"- {escaped(line)}" for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _drawn(table: Table) -> list[str]:
+def drawn_table(table: Table) -> list[str]:
+    """A table as parts of Markdown: title, rows, notes."""
     rows = []
     for cells, mark in zip(table.rows, table.marks, strict=True):
         told = [escaped(cell) for cell in cells]

@@ -8,6 +8,7 @@ from edgeprune.verbs.comparing import compare_saved, gate_code, outcomes_of
 from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
 from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
+from edgeprune.verbs.exchanging import reports_asked, write_reports
 from edgeprune.verbs.fronts import front_files
 from edgeprune.verbs.histories import history_of, keepable, kept
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
@@ -49,6 +50,7 @@ __all__ = [
     "prune_file",
     "recover_file",
     "report_file",
+    "reports_asked",
     "scan_file",
     "schema_of",
     "score_files",
@@ -56,5 +58,6 @@ __all__ = [
     "show_profile",
     "strip_file",
     "verify_file",
+    "write_reports",
     "zero_file",
 ]

@@ -90,7 +90,7 @@ def bench_paths(
     for artifact in artifacts:
         there(artifact, ArtifactError)
     if via == "qemu":
-        for name in ("batch", "seconds", "runs", "cold", "max_slowdown"):
+        for name in ("batch", "seconds", "runs", "cold", "max_slowdown", "sustained"):
             if timing.get(name):
                 name = name.replace("_", "-")
                 raise InputError(f"--{name} is of timed runs; --via qemu times nothing")

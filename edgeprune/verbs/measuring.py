@@ -35,6 +35,8 @@ def timed_facts(
     max_slowdown: float | None = None,
     transport: Transport | None = None,
     python: str | None = None,
+    sustained: float | None = None,
+    start_below: float | None = None,
     progress: Progress = SILENT,
 ) -> Facts:
     """Time files on a target, by ``transport`` where it is a board, in ``python`` there. ``runs``
@@ -45,6 +47,13 @@ def timed_facts(
     from edgeprune.benchmarking.places import HERE
     from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
 
+    if sustained is not None or start_below is not None:
+        if transport is not None:
+            raise InputError("--sustained is of this machine; leave it out for a board")
+        given = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
+        return _sustained(
+            artifacts, profile, sustained, start_below, threads, batch, given, progress
+        )
     if max_slowdown is not None and (cold or len(artifacts) < 2):
         raise InputError(
             "--max-slowdown compares what was timed in turns: give a second file, or saved results "
@@ -80,6 +89,34 @@ def timed_facts(
     if len(found) > 1 and all(each.outputs_match is not False for each in found):
         facts["comparisons"] = paired(found, max_slowdown)
     return facts
+
+
+def _sustained(
+    artifacts: Sequence[Path],
+    profile: Target,
+    seconds: float | None,
+    start_below: float | None,
+    threads: int | None,
+    batch: int | None,
+    given: Facts,
+    progress: Progress,
+) -> Facts:
+    """Each file for so long, one after the other; a warm start of the next waits at the gate."""
+    from edgeprune.benchmarking.sustained import sustain
+
+    if seconds is None:
+        raise InputError("--start-below is the gate of --sustained; give both")
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--{name} and --sustained: a file runs for the time, once; give one")
+    found = []
+    for path in artifacts:
+        made = sustain(
+            path, profile, seconds,
+            threads=threads, batch=batch, start_below=start_below, progress=progress,
+        )  # fmt: skip
+        found.append({**made.facts(), "source": source()})
+    return gathered(profile.name, found)
 
 
 def measured_facts(found: Sequence[Measurement]) -> list[Facts]:

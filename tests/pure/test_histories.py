@@ -14,7 +14,7 @@ from measured_results import around, measured, save
 
 from edgeprune.benchmarking.histories import read_history, save_result
 from edgeprune.cli import main
-from edgeprune.reporting.histories import blocks
+from edgeprune.reporting.measured import blocks
 
 BUSY = {"throttled": True}
 
