@@ -10,7 +10,7 @@ RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pure test-micro test-device nightly whole lint format release lock \
-	test-lowest bench bench-fashion bench-mltk bench-surgery bench-scoring bench-emulated bench-sensitivity coverage wheel clean
+	test-lowest bench bench-fashion bench-mltk bench-surgery bench-scoring bench-overhead bench-emulated bench-sensitivity coverage wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ bench-surgery: setup ## what trace, zero and strip cost beside Keras' own clone
 
 bench-scoring: setup ## what scoring costs beside an epoch of training
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.scoring
+
+bench-overhead: setup ## what timing through edgeprune adds to a bare loop around the interpreter
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.overhead
 
 bench-emulated: setup ## instructions on two ARM cores, held to earlier counts (half an hour)
 	$(BIN)/edgeprune targets emulate --setup
