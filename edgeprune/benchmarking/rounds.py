@@ -224,9 +224,9 @@ def prepare(runner: Runner, batch: int | None) -> int:
     """
     own = max(runner.inputs[0].shape[0], 1) if runner.inputs[0].shape else 1
     if batch is None or batch == own:
-        runner.prepare([_values(port, None) for port in runner.inputs])
+        runner.prepare([values_for(port, None) for port in runner.inputs])
         return own
-    inputs = [_values(port, batch) for port in runner.inputs]
+    inputs = [values_for(port, batch) for port in runner.inputs]
     wanted = runner.infer(inputs)
     try:
         found = runner.prepare(inputs)
@@ -289,7 +289,8 @@ def check_engines(target: Target, paths: Sequence[Path]) -> None:
             )
 
 
-def _values(port: Port, batch: int | None) -> npt.NDArray[Any]:
+def values_for(port: Port, batch: int | None) -> npt.NDArray[Any]:
+    """Inputs that are the same for every file: floats in [0, 1), and zeros for whole numbers."""
     shape = tuple(1 if size < 0 else size for size in port.shape)
     if batch is not None:
         shape = (batch, *shape[1:])

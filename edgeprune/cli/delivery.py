@@ -148,6 +148,9 @@ def bench(
             "--start-below", takes=POSITIVE, help="Of --sustained: wait until the machine is at °C."
         ),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the time goes, node by node (.onnx).")
+    ] = False,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="ARTIFACT is before.json after.json, of bench --json."),
@@ -176,7 +179,7 @@ def bench(
     from edgeprune.cli.measured import bench_parts, compare_parts, outputs, shown
     from edgeprune.cli.tables import count_parts, fit_parts
 
-    timed = via is not Via.qemu and not cold and sustained is None
+    timed = via is not Via.qemu and not (cold or profile) and sustained is None
     wanted = outputs(
         artifacts, report, save, csv=csv, json=json, timed=timed, cold=cold, saved=compare
     )
@@ -199,6 +202,7 @@ def bench(
         max_slowdown=max_slowdown,
         sustained=sustained,
         start_below=start_below,
+        profile_nodes=profile,
     )
     fits = facts.get("footprints", ())
     if fits:

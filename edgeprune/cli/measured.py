@@ -133,9 +133,9 @@ def shown(session: Session, facts: Mapping[str, Any], parts: Iterable[Any], want
 
 
 def _otherwise(facts: Mapping[str, Any]) -> bool:
-    """Whether these are cold starts, or files that ran for minutes."""
+    """Whether these are cold starts, files that ran for minutes, or profiles."""
     each = facts.get("measurements", [facts])
-    return any(one.get("cold") or one.get("sustained") for one in each)
+    return any(one.get("cold") or one.get("sustained") or one.get("profile") for one in each)
 
 
 def history_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
@@ -155,6 +155,11 @@ def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
     from edgeprune.reporting import measured
 
     found = measured.measurements_of(facts)
+    if found[0].get("profile"):
+        for each in found:
+            yield Fitting(measured.profile_table(each))
+            yield hanging(f"by {each['by']}, whose clock costs microseconds at every node")
+        return
     if found[0].get("cold"):
         yield Fitting(measured.cold_table(found))
     elif found[0].get("sustained"):

@@ -12,6 +12,7 @@ from edgeprune.reporting.tables import Table
 
 Facts = Mapping[str, Any]
 
+MOST_NODES = 20
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 CSV = (
@@ -99,6 +100,19 @@ def sustained_table(runs: Sequence[Facts]) -> Table:
         "hottest",
     )  # fmt: skip
     return Table("Sustained", columns, tuple(rows), ("",) * len(rows), words=2)
+
+
+def profile_table(profile: Facts) -> Table:
+    """Where the time of an inference goes: the longest nodes first."""
+    rows = [
+        (each["name"], each["op"], numbers.latency(each["us"] / 1000), f"{each['share']:.1%}")
+        for each in profile["nodes"][:MOST_NODES]
+    ]
+    more = len(profile["nodes"]) - MOST_NODES
+    notes = (f"{more} more: --json has all",) if more > 0 else ()
+    title = f"Where the time of {profile['file']} goes"
+    columns = ("node", "op", "time", "share")
+    return Table(title, columns, tuple(rows), ("",) * len(rows), notes, words=2)
 
 
 def _sustained_lines(facts: Facts) -> Iterator[str]:

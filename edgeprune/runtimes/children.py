@@ -166,6 +166,21 @@ class Runner:
         self.elapsed_ns += int(reply["elapsed_ns"])
         return [int(taken) for taken in reply["ns"]]
 
+    def profile(self, inputs: Sequence[Array], runs: int) -> list[dict[str, Any]]:
+        """By node, where the time of an inference goes: ``name``, ``op``, ``us`` (microseconds), by
+        the engine's own profiler.
+
+        Raises:
+            MeasurementError: the engine has none that Python reaches.
+        """
+        if self.engine.name != "onnxruntime":
+            raise MeasurementError(
+                f"{self.path}: not measured: {self.engine.title} has no profiler in Python; "
+                "profile the .onnx of the same model"
+            )
+        reply, _ = self._ask({"verb": "profile", "runs": runs}, inputs, doing="profiling it")
+        return list(reply["nodes"])
+
     @property
     def facts(self) -> dict[str, int]:
         """``baseline_memory_bytes``, ``peak_memory_bytes``, ``load_ns``, ``first_ns`` so far."""

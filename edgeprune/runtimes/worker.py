@@ -58,6 +58,8 @@ class _Worker:
             return {}, self._prepare(arrays)
         if verb == "time":
             return self._time(request["runs"], request["warmup"]), []
+        if verb == "profile":
+            return {"nodes": self._session.profile(arrays, request["runs"])}, []
         return {**self._facts, "peak_memory_bytes": peak_memory()}, []
 
     def _load(self, request: Mapping[str, Any]) -> dict[str, Any]:

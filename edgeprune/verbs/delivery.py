@@ -90,9 +90,17 @@ def bench_paths(
     for artifact in artifacts:
         there(artifact, ArtifactError)
     if via == "qemu":
-        for name in ("batch", "seconds", "runs", "cold", "max_slowdown", "sustained"):
+        for name in (
+            "batch",
+            "seconds",
+            "runs",
+            "cold",
+            "max_slowdown",
+            "sustained",
+            "profile_nodes",
+        ):
             if timing.get(name):
-                name = name.replace("_", "-")
+                name = name.removesuffix("_nodes").replace("_", "-")
                 raise InputError(f"--{name} is of timed runs; --via qemu times nothing")
         if ssh is not None:
             raise InputError("--ssh names a board, and --via qemu emulates one; give one")

@@ -37,6 +37,7 @@ def timed_facts(
     python: str | None = None,
     sustained: float | None = None,
     start_below: float | None = None,
+    profile_nodes: bool = False,
     progress: Progress = SILENT,
 ) -> Facts:
     """Time files on a target, by ``transport`` where it is a board, in ``python`` there. ``runs``
@@ -47,13 +48,17 @@ def timed_facts(
     from edgeprune.benchmarking.places import HERE
     from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
 
+    if profile_nodes:
+        from edgeprune.benchmarking.profiling import profile_file
+
+        given = {"cold": cold, "runs": runs, "seconds": seconds, "sustained": sustained}
+        _alone("profile", {**given, "max-slowdown": max_slowdown, "ssh": transport})
+        nodes = [profile_file(path, profile, threads=threads, batch=batch) for path in artifacts]
+        return gathered(profile.name, [{**each, "source": source()} for each in nodes])
     if sustained is not None or start_below is not None:
-        if transport is not None:
-            raise InputError("--sustained is of this machine; leave it out for a board")
         given = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
-        return _sustained(
-            artifacts, profile, sustained, start_below, threads, batch, given, progress
-        )
+        _alone("sustained", {**given, "ssh": transport})
+        return _sustained(artifacts, profile, sustained, start_below, threads, batch, progress)
     if max_slowdown is not None and (cold or len(artifacts) < 2):
         raise InputError(
             "--max-slowdown compares what was timed in turns: give a second file, or saved results "
@@ -91,6 +96,13 @@ def timed_facts(
     return facts
 
 
+def _alone(what: str, given: Facts) -> None:
+    """Refuse what has no meaning beside ``--what``, which runs here and in its own way."""
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--{name} and --{what} do not go together; give one")
+
+
 def _sustained(
     artifacts: Sequence[Path],
     profile: Target,
@@ -98,7 +110,6 @@ def _sustained(
     start_below: float | None,
     threads: int | None,
     batch: int | None,
-    given: Facts,
     progress: Progress,
 ) -> Facts:
     """Each file for so long, one after the other; a warm start of the next waits at the gate."""
@@ -106,9 +117,6 @@ def _sustained(
 
     if seconds is None:
         raise InputError("--start-below is the gate of --sustained; give both")
-    for name, value in given.items():
-        if value:
-            raise InputError(f"--{name} and --sustained: a file runs for the time, once; give one")
     found = []
     for path in artifacts:
         made = sustain(
