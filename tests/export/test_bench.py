@@ -185,12 +185,33 @@ def test_the_verb_prints_one_object_or_several_or_csv(
     assert main(["bench", file, other, "--json", *quick]) == 0
     several = json.loads(capfd.readouterr().out)
     assert [each["file"] for each in several["measurements"]] == ["dense.tflite", "two.onnx"]
+    (beside,) = several["comparisons"]
+    assert beside["paired"] and beside["after"]["file"] == "two.onnx"
+    assert beside["low"] <= beside["ratio"] <= beside["high"]
     assert main(["bench", file, other, "--csv", *quick]) == 0
     rows = list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
     assert [row["file"] for row in rows] == ["dense.tflite", "two.onnx"]
     assert float(rows[0]["low_ms"]) <= float(rows[0]["median_ms"]) <= float(rows[0]["high_ms"])
     assert main(["bench", file, "--cold", "--runs", "5", "-q"]) == 0
     assert "Cold starts" in capfd.readouterr().out
+
+
+def test_what_is_saved_is_compared_and_makes_a_history(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, results, junit = str(folder / "dense.tflite"), tmp_path / "results", tmp_path / "j.xml"
+    asked = ["bench", file, "--seconds", "0.1", "--save", str(results), "-q"]
+    for _ in range(2):
+        assert main([*asked, "--report", f"junit={junit}"]) == 0
+    assert 'tests="1" failures="0"' in junit.read_text()
+    first, second = sorted(results.glob("bench-*.json"))
+    capfd.readouterr()
+    assert main(["bench", "--compare", str(first), str(second), "--json"]) == 0
+    (found,) = json.loads(capfd.readouterr().out)["comparisons"]
+    assert not found["paired"] and found["low"] <= found["ratio"] <= found["high"]
+    assert main(["bench", "history", str(results), "--max-slowdown", "1", "--json"]) == 4
+    (series,) = json.loads(capfd.readouterr().out)["series"]
+    assert [each["saved"] for each in series["entries"]] == [str(first), str(second)]
 
 
 @pytest.mark.parametrize(
