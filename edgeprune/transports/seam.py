@@ -49,10 +49,11 @@ class Talk:
         self.stdout: IO[bytes] = process.stdout
         self._process = process
         self._said = said
+        self._last: str | None = None
 
     def said(self) -> str:
         """What came on standard error so far."""
-        return text_of(self._said)
+        return text_of(self._said) if self._last is None else self._last
 
     def wait(self, limit: float) -> int | None:
         """The exit code; ``None`` where it goes on after ``limit`` seconds."""
@@ -72,6 +73,8 @@ class Talk:
         if self.wait(limit) is None:
             self.kill()
         self._process.wait()
+        # A thread that still waits for an answer asks what was said once this has ended.
+        self._last = self.said()
         self.stdout.close()
         self._said.close()
 

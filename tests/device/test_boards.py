@@ -27,7 +27,7 @@ from edgeprune.transports import FakeTransport
 pytestmark = pytest.mark.usefixtures("my_board")
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--seconds", "0.3", "--warmup", "1")
-LONG = ("--seconds", "60", "--runs", "100000")
+LONG = ("--seconds", "60", "--runs", "10000000")
 
 
 def bench(capfd: Capture, *arguments: object) -> tuple[int, str, list[str]]:
@@ -130,8 +130,12 @@ def other_engine(real: RealServer, tmp_path: Path) -> RealServer:
 
 
 def test_a_wrong_output_is_an_error_and_its_latency_no_result(
-    other_engine: RealServer, models: Path, capfd: Capture
+    other_engine: RealServer,
+    models: Path,
+    capfd: Capture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # a row a file
     code, out, err = bench(capfd, models / "a.tflite", "--ssh", "board", "--json", *QUICK)
     facts = json.loads(out)
     assert code == 1 and facts["outputs_match"] is False and facts["difference"] > 1e-3

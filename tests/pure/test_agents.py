@@ -145,6 +145,15 @@ def group(pid: int) -> list[int]:
     return [int(each) for each in done.stdout.split()]
 
 
+def test_a_connection_that_was_closed_still_says_what_it_heard() -> None:
+    """One thread closes it while another asks why no answer came."""
+    there = LocalTransport().talk(
+        [sys.executable, "-c", "import sys; print('why', file=sys.stderr); sys.stdin.read()"]
+    )
+    there.close()
+    assert there.said().strip() == "why"
+
+
 @pytest.mark.parametrize("how", ["close", "cut", "killed"])
 def test_nothing_runs_on_once_the_other_side_has_gone(folder: Path, how: str) -> None:
     """Also a child in the midst of an inference that never ends."""
