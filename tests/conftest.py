@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ring = item.path.relative_to(here).parts[0]
         if ring in RINGS:
             item.add_marker(ring)
+
+
+@pytest.fixture(scope="session")
+def made_in_a_child(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """A folder of this name, and in it what a program wrote that was given it as its argument; in
+    a child, since converters print from C++."""
+
+    def made(name: str, program: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        command = [sys.executable, "-c", program, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return made

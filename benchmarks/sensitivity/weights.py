@@ -39,6 +39,7 @@ class Method:
 
 def by_edgeprune(**how: Any) -> Method:
     """``edgeprune.prune`` with these keywords."""
+    every = {"validation": VALIDATION, **how}
 
     def prune(net: Net, dense: Any, data: Examples, sparsity: float, seed: int) -> Any:
         asked = {} if sparsity is None else {"sparsity": sparsity}
@@ -47,7 +48,6 @@ def by_edgeprune(**how: Any) -> Method:
         )
         return model
 
-    every = {"validation": VALIDATION, **how}
     return Method(prune, {"edgeprune.prune": every})
 
 

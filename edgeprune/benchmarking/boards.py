@@ -71,12 +71,7 @@ class Board:
         Raises:
             DeviceError: another architecture, or no numpy.
         """
-        machine = architecture(self.facts)
-        if self.target.arch not in ("any", machine):
-            raise DeviceError(
-                f"{self.where}: is {machine}, and target {self.target.name!r} is "
-                f"{self.target.arch}; name the target that it is"
-            )
+        checked_architecture(self.target, self.where, self.facts)
         if self.facts["versions"]["numpy"] is None:
             raise self._lacks("numpy")
 
@@ -137,6 +132,21 @@ def architecture(facts: Mapping[str, Any]) -> str:
     """Of the programs that run there: a 32-bit Python on a 64-bit kernel loads 32-bit engines."""
     machine = _SAME.get(facts["machine"], facts["machine"])
     return "armv7l" if machine == "aarch64" and facts["bits"] == 32 else str(machine)
+
+
+def checked_architecture(target: Target, where: str, facts: Mapping[str, Any]) -> str:
+    """The board's :func:`architecture`.
+
+    Raises:
+        DeviceError: it is not its profile's.
+    """
+    machine = architecture(facts)
+    if target.arch not in ("any", machine):
+        raise DeviceError(
+            f"{where}: is {machine}, and target {target.name!r} is {target.arch}; name the target "
+            "that it is"
+        )
+    return machine
 
 
 @contextlib.contextmanager

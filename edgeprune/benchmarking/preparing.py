@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeprune.benchmarking.boards import FOLDER, PREPARED, VENV, architecture, held
+from edgeprune.benchmarking.boards import FOLDER, PREPARED, VENV, checked_architecture, held
 from edgeprune.errors import DeviceError
 from edgeprune.measurements import unavailable
 from edgeprune.progress import SILENT, Progress
@@ -57,12 +57,7 @@ def prepare(
         held(transport, python or "python3", lock) as (agent, own),
     ):
         facts = agent.facts
-        machine = architecture(facts)
-        if target.arch not in ("any", machine):
-            raise DeviceError(
-                f"{transport.where}: is {machine}, and target {target.name!r} is {target.arch}; "
-                "name the target that it is"
-            )
+        machine = checked_architecture(target, transport.where, facts)
         _environment(transport, own, facts["python"])
         task.advance()
         _install(transport, "numpy", "numpy")
@@ -113,7 +108,7 @@ def _environment(transport: Transport, python: str, version: str) -> None:
     """Make it where it is not there whole; what broke off is made anew."""
     done = _sh(
         transport,
-        f'cd "$HOME" && mkdir -p {FOLDER}/tmp || exit 71; '
+        f'cd "$HOME" && mkdir -p {TMP} || exit 71; '
         f"[ -f {VENV}/{PREPARED} ] && exit 0; rm -rf {VENV}; "
         f'"$1" -m venv {VENV} >&2',
         python,

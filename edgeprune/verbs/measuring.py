@@ -54,7 +54,7 @@ def timed_facts(
         given = {"cold": cold, "runs": runs, "seconds": seconds, "sustained": sustained}
         _alone("profile", {**given, "max-slowdown": max_slowdown, "ssh": transport})
         nodes = [profile_file(path, profile, threads=threads, batch=batch) for path in artifacts]
-        return gathered(profile.name, [{**each, "source": source()} for each in nodes])
+        return gathered(profile.name, _sourced(nodes))
     if sustained is not None or start_below is not None:
         given = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
         _alone("sustained", {**given, "ssh": transport})
@@ -73,7 +73,7 @@ def timed_facts(
             artifacts, profile, runs=RUNS if runs is None else runs,
             threads=threads, batch=batch, progress=progress,
         )  # fmt: skip
-        return gathered(profile.name, [{**each.facts(), "source": source()} for each in starts])
+        return gathered(profile.name, _sourced([each.facts() for each in starts]))
     with contextlib.ExitStack() as stack:
         place: Place = HERE
         if transport is not None:
@@ -123,16 +123,21 @@ def _sustained(
             path, profile, seconds,
             threads=threads, batch=batch, start_below=start_below, progress=progress,
         )  # fmt: skip
-        found.append({**made.facts(), "source": source()})
-    return gathered(profile.name, found)
+        found.append(made.facts())
+    return gathered(profile.name, _sourced(found))
 
 
 def measured_facts(found: Sequence[Measurement]) -> list[Facts]:
     """What ``--json`` prints of each, with its validity and what it was made by."""
     from edgeprune.benchmarking.validity import validity
 
+    return _sourced([{**each.facts(), **validity(each)} for each in found])
+
+
+def _sourced(found: Sequence[Facts]) -> list[Facts]:
+    """With what made them, asked once."""
     made = source()
-    return [{**each.facts(), **validity(each), "source": made} for each in found]
+    return [{**each, "source": made} for each in found]
 
 
 def gathered(target: str, found: Sequence[Facts]) -> Facts:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,13 +27,9 @@ for name in ("a.tflite", "b.tflite", "c.onnx"):
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(made_in_a_child: Callable[[str, str], Path]) -> Path:
     """``a.tflite``, ``b.tflite``, ``c.onnx``: one small model."""
-    folder = tmp_path_factory.mktemp("models")
-    command = [sys.executable, "-c", MAKE, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made_in_a_child("models", MAKE)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,8 @@ with open(f"{sys.argv[1]}/int8.tflite", "wb") as file:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    command = [sys.executable, "-c", MAKE, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+def folder(made_in_a_child: Callable[[str, str], Path]) -> Path:
+    return made_in_a_child("files", MAKE)
 
 
 def counted(path: Path, name: str) -> Count:
