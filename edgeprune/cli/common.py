@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import signal
-import threading
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -116,14 +113,14 @@ def verb(
 
                 check_versions()
                 session.hush()
-            with _interrupts() as seen:
+            with session.interrupts.listening():
                 try:
                     code = function(session, **values)
                 except KeyboardInterrupt as error:
                     # Typer's own way with Ctrl-C differs from version to version.
                     raise Interrupted(interrupted(name, error)) from None
                 except Exception as error:
-                    if seen:  # TensorFlow makes another error of Ctrl-C inside a call into C
+                    if session.interrupts.seen:  # TensorFlow makes another error of Ctrl-C inside a call into C
                         raise Interrupted(interrupted(name, error)) from error
                     raise
             if code:
@@ -143,28 +140,6 @@ def verb(
         return command
 
     return decorate
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Every Ctrl-C while it lasts; each is raised as Python does."""
-    seen: list[int] = []
-
-    def heard(number: int, frame: Any) -> None:
-        seen.append(number)
-        signal.default_int_handler(number, frame)
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, heard)
-    try:
-        yield seen
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def taken(ctx: typer.Context, values: dict[str, Any]) -> Session:

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from edgeprune.cli.interrupts import Heeding, Interrupts
+from edgeprune.progress import SILENT
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,6 +29,7 @@ class Session:
         home: folder whose ``.edgeprune/log/`` gets the log of an unexpected failure.
         chatter: what libraries and their children wrote on stdout and stderr; ``None`` until
             :meth:`hush`.
+        interrupts: whether there was a Ctrl-C.
     """
 
     def __init__(self) -> None:
@@ -34,6 +38,7 @@ class Session:
         self.traceback = False
         self.home = Path()
         self.chatter: IO[bytes] | None = None
+        self.interrupts = Interrupts()
         self._saved: tuple[int, int] | None = None
         self._consoles: dict[str, Console] = {}
 
@@ -80,12 +85,10 @@ class Session:
     def progress(self) -> Any:
         """The :class:`edgeprune.progress.Progress` that fits flags and terminal."""
         from edgeprune.cli.bars import Bar, Lines
-        from edgeprune.progress import SILENT
 
-        if self.quiet:
-            return SILENT
         kind = Bar if self.err.is_terminal else Lines
-        return kind(self.err, self.verbose)
+        shown = SILENT if self.quiet else kind(self.err, self.verbose)
+        return Heeding(shown, self.interrupts)
 
     def say(self, line: str) -> None:
         """A remark; silent with ``-q``."""

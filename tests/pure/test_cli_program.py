@@ -238,6 +238,34 @@ def test_ctrl_c_is_one_line_and_130(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[1:] == ["edgeprune: interrupted; no result is written"]
 
 
+LOST = """
+    import os, signal, sys
+    import edgeprune.cli.doctor
+    class Finalised:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+    def examined(progress):
+        with progress.task("work", 2) as task:
+            Finalised()
+            task.advance()
+            os.write(2, b"went on\\n")
+        return []
+    edgeprune.cli.doctor.examined = examined
+    from edgeprune.cli import main
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["-q"]])
+def test_ctrl_c_that_a_library_loses_ends_the_work_at_its_next_step(
+    tmp_path: Path, flags: list[str]
+) -> None:
+    done = python(LOST, "doctor", *flags, cwd=tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert "went on" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "edgeprune: interrupted; no result is written"
+
+
 @pytest.mark.parametrize(
     ("what", "code", "line"),
     [
