@@ -120,7 +120,8 @@ def verb(
                     # Typer's own way with Ctrl-C differs from version to version.
                     raise Interrupted(interrupted(name, error)) from None
                 except Exception as error:
-                    if session.interrupts.seen:  # TensorFlow makes another error of Ctrl-C inside a call into C
+                    # TensorFlow makes another error of Ctrl-C inside a call into C.
+                    if session.interrupts.seen:
                         raise Interrupted(interrupted(name, error)) from error
                     raise
             if code:
