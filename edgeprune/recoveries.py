@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Recovery = Literal["finetune", "batchnorm", "distill", "reconstruct"]
-RUNNING = ("magnitude", "taylor", "gradient")
-"""Scores that a training gives on its way, for zeros that grow while it goes."""
+RUNNING = frozenset({"magnitude", "taylor", "gradient"})
+"""Scores that a training gives on its way, for zeros that grow while it goes; the others are taken
+of calibration data."""
 
 
 @dataclass(frozen=True)

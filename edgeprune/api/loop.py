@@ -65,7 +65,7 @@ def prune(
         metric: a Keras metric or its name; the compiled one, else the loss.
         step: of the original's cost (of the channels): so much is cut between two scores of a
             round; 1 takes the scores once a round. Absent: 0.05 with budgets, else 1.
-        method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"molchanov"``; of
+        method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"gate-fisher"``; of
             several, a rehearsal of ``rehearsal_epochs`` chooses on the
             validation split.
         rounds: how often; one is one shot.

@@ -192,7 +192,7 @@ def front(
     max_latency_ms: float | None = None,
     latency: Mapping[str, Any] | None = None,
     step: float | None = None,
-    method: str = "molchanov",
+    method: str = "gate-fisher",
     loss: Any = None,
     scope: Literal["global", "layer"] = "global",
     exclude: Sequence[str] = (),
@@ -202,8 +202,9 @@ def front(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> tuple[Plan, ...]:
-    """Plans along one descent, each at the same share of the cost of the one before and within the
-    next: a little is cut, a copy of the model silenced and scored again.
+    """Plans along one descent, each within the next: a little is cut, a copy of the model silenced
+    and scored again. They lie evenly while more than a fifth of the original's cost is left, and
+    then each at the same share of the one before.
 
     Args:
         model, data, method, loss, seed: as :func:`score`; every score reads the data anew.

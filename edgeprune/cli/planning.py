@@ -75,7 +75,7 @@ def plan(
     metric: Metric = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="The score; with a budget or --front molchanov, else taylor."),
+        typer.Option(help="The score; with a budget or --front gate-fisher, else taylor."),
     ] = None,
     sparsity: Share = None,
     threshold: Threshold = None,

@@ -84,8 +84,8 @@ class Descent:
         return rescored(self.score, self.graph, **asked)
 
     def front(self, points: int, **asked: Any) -> Iterator[tuple[int, Plan]]:
-        """Plans along the way, each at the same share of the cost of the one before and within the
-        next: the number of the point, from 1, and its plan; ``asked`` as for :meth:`stages`."""
+        """Plans along the way, each within the next: the number of the point, from 1, and its
+        plan; ``asked`` as for :meth:`stages`."""
         for stage in self.stages(points=points, **asked):
             if stage.point is not None:
                 yield stage.point, stage.plan

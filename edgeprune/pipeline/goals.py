@@ -28,25 +28,11 @@ from edgeprune.planning import (
 )
 from edgeprune.plans import Plan
 from edgeprune.recipes import BY_BUDGET, Prune
-from edgeprune.recoveries import RUNNING
-from edgeprune.recovery import Growing, Ramp
+from edgeprune.recovery import Gauge, Growing, Ramp
 from edgeprune.scores import Scores
 
 ALL = float(np.finfo(np.float32).max) / 2
 """A threshold that every score is below."""
-
-
-def check_running(method: str) -> None:
-    """Refuse a score that a training does not give on its way.
-
-    Raises:
-        PlanError: with those that it does.
-    """
-    if method not in RUNNING:
-        raise PlanError(
-            f"a ramp takes its scores from the training, and {method!r} is none that it gives; "
-            f"known: {', '.join(RUNNING)}"
-        )
 
 
 @dataclass(frozen=True)
@@ -189,14 +175,12 @@ class Goal:
         if number == self.rounds:
             check_something(plan, scores, graph)
 
-    def growing(self, method: str, number: int, *, within: Plan | None) -> Growing:
-        """The zeros of round ``number`` that come on the way of its training.
-
-        Raises:
-            PlanError: ``method`` is no score that a training gives on its way.
-        """
+    def growing(
+        self, method: str, number: int, *, within: Plan | None, gauge: Gauge | None = None
+    ) -> Growing:
+        """The zeros of round ``number`` that come on the way of its training; ``gauge`` takes the
+        scores that the training does not give."""
         assert self.ramp is not None
-        check_running(method)
         pattern, scope, exclude = self.pattern, self.scope, self.exclude
 
         def planned(scores: Scores, share: float, within: Plan | None) -> Plan:
@@ -211,7 +195,7 @@ class Goal:
 
         target = self.steps()[number - 1]["sparsity"]
         asked = [pattern, scope, list(exclude)]
-        return Growing(method, self.ramp, target, planned, within, asked, movable)
+        return Growing(method, self.ramp, target, planned, within, asked, movable, gauge)
 
     def stages(
         self, score: Score, graph: Graph | None, *, number: int, within: Plan | None = None

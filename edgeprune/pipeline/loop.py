@@ -11,7 +11,7 @@ from edgeprune.feeding import as_dataset, parted
 from edgeprune.files import percent
 from edgeprune.models import make_task
 from edgeprune.pipeline.asked import check_asked
-from edgeprune.pipeline.goals import Goal, check_running
+from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.original import tried
 from edgeprune.pipeline.recovering import Settings, check_steps, idle_steps
 from edgeprune.pipeline.rounds import Material, Rounds, Turn, rehearse
@@ -164,9 +164,6 @@ def pruned(
         **asked,
     )
     method = goal.score if method is None else method
-    methods = [method] if isinstance(method, str) else method
-    for one in methods if goal.ramp is not None else ():
-        check_running(one)
     settings = Settings(tuple(recover), epochs, learning_rate, batch, patience, decay, teaching)
     task = make_task(loss, metric, None, None, model=model, base=None)
     if search is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +20,10 @@ from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.recovering import RECOVERY_BATCH, Ground, Settings, recovered
 from edgeprune.plans import Plan
 from edgeprune.progress import SILENT, Part, Progress
-from edgeprune.recovery import Growth
+from edgeprune.recoveries import RUNNING
+from edgeprune.recovery import Gauge, Growth
 from edgeprune.scores import Scores
-from edgeprune.scoring import score_model
+from edgeprune.scoring import Scorer, score_model
 from edgeprune.seeds import derived_seed
 from edgeprune.surgery import (
     StripReport,
@@ -31,6 +33,10 @@ from edgeprune.surgery import (
     trace,
     zero,
 )
+
+GAUGED = 1024
+"""Calibration examples (rounded up to whole micro-batches) that scores are taken of whenever a ramp
+chooses masks."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,8 @@ class Rounds:
         self, number: int, model: Any, plan: Plan | None, checkpoint: Path | None, shown: Progress
     ) -> Turn:
         """A round whose zeros come on the way of its training."""
-        growing = self.goal.growing(self.method, number, within=plan)
+        gauge = None if self.method in RUNNING else self._gauge(number)
+        growing = self.goal.growing(self.method, number, within=plan, gauge=gauge)
         model = self.recover(
             model,
             seed=f"{self.label}-{number}",
@@ -188,6 +195,23 @@ class Rounds:
         gone = 1 - kernel_nonzero(model) / kernel_elements(self.original)
         metric = self.material.measure(model)
         return Turn(model, growing.plan, growing.scores, metric, gone, number)
+
+    def _gauge(self, number: int) -> Gauge:
+        """Takes the scores that a training does not give, of some of the calibration data."""
+        size = self.material.microbatch
+        batches = self.material.calibrate.batches(size)
+        seed = derived_seed(self.material.seed, f"{self.label}-{number}", "score")
+
+        def of(model: Any) -> Callable[[], Scores]:
+            scorer = Scorer(model, [self.method], loss=self.material.task.loss, seed=seed)
+
+            def scored() -> Scores:
+                some = itertools.islice(batches, -(-GAUGED // size))
+                return scorer.scores(some)[self.method]
+
+            return scored
+
+        return of
 
     def recover(
         self,

@@ -20,6 +20,10 @@ ALMOST = 1 - 1e-12
 """A share that is below 1."""
 BYTES = 4
 """Of a parameter in a dense fp32 file."""
+EVEN = 0.2
+"""Share of the original's cost above which plans along a way lie evenly; below, each has the same
+share of the one before. Near the original a little less costs a residual net much, and far down a
+little less of what is left does."""
 UNITS = {"macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency_ms": "ms"}
 
 
@@ -222,11 +226,15 @@ class Costing:
         return found
 
     def levels(self, now: Mapping[str, float], count: int) -> list[dict[str, float]]:
-        """``count`` costs on the way from ``now`` to the limits, which are the last of them; each
-        at the same share of the one before."""
+        """``count`` costs on the way from ``now`` to the limits, which are the last of them: at
+        even steps as long as more than :data:`EVEN` of the original's is left, and then each at
+        the same share of the one before."""
         return [
             {
-                kind: most * max(1.0, now[kind] / most) ** (1 - number / count)
+                kind: self.whole[kind]
+                * _between(
+                    max(now[kind], most) / self.whole[kind], most / self.whole[kind], number / count
+                )
                 for kind, most in self.limits.items()
             }
             for number in range(1, count + 1)
@@ -253,6 +261,16 @@ class Costing:
             kind: {"before": self.whole[kind], "after": after[kind], "most": self.limits[kind]}
             for kind in self._kinds
         }
+
+
+def _between(start: float, end: float, part: float) -> float:
+    """The share at ``part`` of the way between two, along a scale that is even above :data:`EVEN`
+    and logarithmic below; smooth where they meet."""
+    low, high = (
+        share / EVEN - 1 if share > EVEN else math.log(share / EVEN) for share in (end, start)
+    )
+    at = high + (low - high) * part
+    return EVEN * (1 + at if at > 0 else math.exp(at))
 
 
 def within(costs: Mapping[str, float], limits: Mapping[str, float]) -> bool:

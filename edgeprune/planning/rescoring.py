@@ -68,8 +68,8 @@ def rescored(
 
     With budgets the costs fall in equal steps of at most ``step`` of the original's each; with
     channels the share of those that have left grows so. Single weights go in the last step alone.
-    The points of a budget lie evenly on a logarithmic scale, each at the same share of the one
-    before: where little is left, a little less of it costs the most accuracy.
+    The points of a budget lie evenly while more than a fifth of the original's cost is left, and
+    then each at the same share of the one before.
 
     Args:
         score: called before each step with the plan so far.

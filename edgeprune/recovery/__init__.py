@@ -8,7 +8,7 @@ from edgeprune.recovery.fine_tuning import fine_tune
 from edgeprune.recovery.growth import Growth
 from edgeprune.recovery.histories import Epoch, History
 from edgeprune.recovery.holding import hold
-from edgeprune.recovery.ramping import Growing, Ramp
+from edgeprune.recovery.ramping import Gauge, Growing, Ramp
 from edgeprune.recovery.reconstruction import (
     LayerFit,
     Matched,
@@ -23,6 +23,7 @@ from edgeprune.recovery.teaching import Teaching, check_teacher
 
 __all__ = [
     "Epoch",
+    "Gauge",
     "Growing",
     "Growth",
     "History",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ UPDATES = 20
 """At least so many on a ramp, where its steps allow."""
 Planner = Callable[[Scores, float, Plan | None], Plan]
 """From scores, a share of zeros, and the plan whose zeros stay, to a plan."""
+Gauge = Callable[[Any], Callable[[], Scores]]
+"""From the model in training to what scores it as it is by then."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Growing:
 
     with s_0 what is zero at first and s the goal (Zhu and Gupta, "To prune, or not to prune",
     2017). The scores are |w|, or running means over the steps of |w · ∂E/∂w| or |∂E/∂w|, E the
-    loss that is trained (a teacher's, too) on one batch.
+    loss that is trained (a teacher's, too) on one batch; or those of a gauge, taken whenever masks
+    are chosen.
 
     With ``regrow``, at step t a share f_t = regrow/2 · (1 + cos(π t/R)) of the weights that are
     left (and may go) goes beside, the lowest scores first, and as many come back where the running
@@ -77,13 +80,15 @@ class Growing:
     ramp what is left recovers without it. The scores do not see it.
 
     Args:
-        method: one of :data:`edgeprune.recoveries.RUNNING`.
+        method: name of the score.
         ramp: see there.
         target: s.
         planner: chooses the masks.
         within: the plan before; its zeros stay.
         asked: JSON values of what else the planner goes by; part of a checkpoint's key.
         movable: the share of the weights that may go at all; of its rest none moves.
+        gauge: takes the scores; absent where ``method`` is one of
+            :data:`edgeprune.recoveries.RUNNING`.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Growing:
         within: Plan | None = None,
         asked: Any = None,
         movable: Callable[[Scores], float] = lambda scores: 1.0,
+        gauge: Gauge | None = None,
     ) -> None:
         self.plan: Plan | None = None
         self.scores: Scores | None = None
@@ -105,6 +111,7 @@ class Growing:
         self._within = within
         self._asked = asked
         self._movable = movable
+        self._gauge = gauge
 
     def facts(self) -> Any:
         ramp = [self._ramp.share, self._ramp.every, self._ramp.regrow, self._ramp.shrink]
@@ -114,6 +121,7 @@ class Growing:
         self._fixed = {item.name: np.asarray(item.keep) for item in held}
         self._running = Running(model, self._method, pulls=self._ramp.regrow > 0, fixed=self._fixed)
         self._kernels = self._running.kernels
+        self._gauged = self._gauge(model) if self._gauge is not None else None
         self._end = min(max(1, round(self._ramp.share * steps)), max(1, steps - 1))
         self._every = self._ramp.every or max(1, min(100, self._end // UPDATES))
         self._start = self._gone()
@@ -142,7 +150,7 @@ class Growing:
         done = step / self._end
         share = self._target + (self._start - self._target) * (1 - done) ** 3
         moved = self._ramp.regrow / 2 * (1 + math.cos(math.pi * done)) if step < self._end else 0.0
-        self.scores = self._running.scores()
+        self.scores = self._scored()
         gone = self.plan or self._within
         beside = moved * max(0.0, self._movable(self.scores) - share) if moved else 0.0
         self.plan = self._planner(self.scores, max(share, 0.0) + beside, gone)
@@ -161,7 +169,11 @@ class Growing:
         chosen: list[Array] = []
         if self.plan is not None and self.scores is not None:
             masks = self.plan.masks
-            facts = {"why": dict(self.plan.why), "masks": {m.weight: m.pattern for m in masks}}
+            facts = {
+                "why": dict(self.plan.why),
+                "masks": {mask.weight: mask.pattern for mask in masks},
+                "scored": dict(self.scores.facts),
+            }
             chosen = [mask.keep for mask in masks]
             chosen += [self.scores.weights[name] for name in self._kernels]
         return facts, [*(each.numpy() for each in self._kept), *chosen]
@@ -180,13 +192,19 @@ class Growing:
         cuts = self._within.cuts if self._within is not None else ()
         self.plan = Plan(self._running.digest, cuts, masks, facts["why"])
         weights = dict(zip(self._kernels, rest[len(masks) :], strict=True))
-        self.scores = self._running.as_scores(weights)
+        self.scores = replace(self._running.as_scores(weights), facts=facts["scored"])
         self._hold(self.plan)
 
     @property
     def _kept(self) -> list[Any]:
         """The variables of a checkpoint, in an order that is always the same."""
         return [self._shrink, *self._running.variables]
+
+    def _scored(self) -> Scores:
+        if self._gauged is None:
+            return self._running.scores()
+        scores = self._gauged()
+        return replace(scores, weights=self._running.lowest(scores.weights, 0.0))
 
     def _shrunk(self, variable: Any, gradient: Any) -> Any:
         if gradient is None or id(variable) not in self._shrinking:

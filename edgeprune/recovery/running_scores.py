@@ -15,6 +15,7 @@ from edgeprune.models import architecture_digest, kernels
 from edgeprune.plans import Plan
 from edgeprune.scores import Scores
 
+_FOLLOWED = frozenset({"taylor", "gradient"})
 MEMORY = 0.99
 """Of a running mean, a step."""
 
@@ -24,7 +25,8 @@ class Running:
 
     Args:
         model: in training.
-        method: one of :data:`edgeprune.recoveries.RUNNING`.
+        method: name of the score; of those that are no :data:`edgeprune.recoveries.RUNNING` none
+            is taken here.
         pulls: keep the running mean of |∂E/∂w| too, for what comes back.
         fixed: by name of kernel, False where a zero stands for good; it scores lowest.
 
@@ -43,8 +45,9 @@ class Running:
         self.digest = architecture_digest(model)
         self._method = method
         self._fixed = fixed
-        self._places = self._trained(model, needed=method != "magnitude" or pulls)
-        self._means = self._zeros() if method != "magnitude" else {}
+        follows = method in _FOLLOWED
+        self._places = self._trained(model, needed=follows or pulls)
+        self._means = self._zeros() if follows else {}
         self._pulls = self._zeros() if pulls else {}
 
     @property
@@ -71,7 +74,7 @@ class Running:
         values = {name: mean.numpy() for name, mean in self._means.items()}
         if self._method == "magnitude":
             values = {name: np.abs(_value(each.variable)) for name, each in self.kernels.items()}
-        return self.as_scores(self._lowest(values, 0.0))
+        return self.as_scores(self.lowest(values, 0.0))
 
     def returning(self, plan: Plan) -> Scores:
         """Scores by which all that ``plan`` leaves stays, and of the rest the strongest pulls come
@@ -82,7 +85,7 @@ class Running:
         for name, pull in self._pulls.items():
             wanted = pull.numpy() / (2 * most or 1.0)
             weights[name] = np.where(left.get(name, True), 1.0, wanted)
-        return self.as_scores(self._lowest(weights, -1.0))
+        return self.as_scores(self.lowest(weights, -1.0))
 
     def as_scores(self, weights: Mapping[str, npt.NDArray[Any]]) -> Scores:
         """Values by name of kernel, with what goes with them."""
@@ -94,9 +97,10 @@ class Running:
             facts={"unit": "batch", "memory": MEMORY},
         )
 
-    def _lowest(
+    def lowest(
         self, values: Mapping[str, npt.NDArray[Any]], least: float
     ) -> dict[str, npt.NDArray[Any]]:
+        """``values`` by kernel, ``least`` where a zero stands for good."""
         return {
             name: np.where(self._fixed.get(name, True), value, least)
             for name, value in values.items()

@@ -17,8 +17,10 @@ import edgeprune
 from edgeprune.errors import InputError, PlanError
 from edgeprune.models import kernel_elements, kernel_nonzero, kernels, make_task, values_digest
 from edgeprune.pipeline.goals import Goal
+from edgeprune.recoveries import RUNNING
 from edgeprune.recovery import Growing, Ramp, fine_tune
 from edgeprune.recovery.ramping import Growing as Type
+from edgeprune.scoring import Scorer
 
 STEPS = 10  # of an epoch: 600 examples, 64 a step
 
@@ -40,7 +42,7 @@ class Watched(Type):
 
 def growing(ramp: Ramp, method: str = "taylor", kind: type = Watched, **asked: Any) -> Any:
     goal = Goal(**({"sparsity": 0.8} | asked), ramp=ramp)
-    made = goal.growing(method, 1, within=None)
+    made = goal.growing(method, 1, within=None, gauge=None if method in RUNNING else gauge(method))
     return kind(
         made._method,
         made._ramp,
@@ -49,7 +51,16 @@ def growing(ramp: Ramp, method: str = "taylor", kind: type = Watched, **asked: A
         made._within,
         made._asked,
         made._movable,
+        made._gauge,
     )
+
+
+def gauge(method: str) -> Any:
+    def of(model: Any) -> Any:
+        scorer = Scorer(model, [method], loss=LOSS)
+        return lambda: scorer.scores(blobs(64).batches(32))[method]
+
+    return of
 
 
 def tuned(growth: Growing, data: Any = None, **settings: Any) -> Any:
@@ -63,7 +74,7 @@ def zeros(plan: edgeprune.Plan) -> int:
     return sum(int((~mask.keep).sum()) for mask in plan.masks)
 
 
-@pytest.mark.parametrize("method", ["magnitude", "taylor", "gradient"])
+@pytest.mark.parametrize("method", ["magnitude", "taylor", "gradient", "wanda", "obd"])
 def test_it_ends_at_the_sparsity_asked_for_on_a_cubic_way_and_never_gives_back(method):
     growth = growing(Ramp(0.5, 4), method)
     new, history = tuned(growth)
@@ -86,7 +97,7 @@ def test_it_ends_at_the_sparsity_asked_for_on_a_cubic_way_and_never_gives_back(m
     assert edgeprune.zero(net(), growth.plan) is not None  # a plan for the original's shapes
 
 
-@pytest.mark.parametrize(("method", "regrow"), [("taylor", 0.0), ("gradient", 0.5)])
+@pytest.mark.parametrize(("method", "regrow"), [("taylor", 0.0), ("gradient", 0.5), ("wanda", 0.5)])
 def test_zeros_that_were_there_count_and_stay(method, regrow):
     model = net()
     kernel = model.get_layer("a").kernel
@@ -134,12 +145,13 @@ def test_regrowth_moves_nothing_that_is_excluded_and_asks_for_no_more_than_there
     assert kernel_nonzero(new) == kernel_elements(new) - math.ceil(0.7 * kernel_elements(new))
 
 
-def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_it(tmp_path):
+@pytest.mark.parametrize("method", ["taylor", "fisher"])
+def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_it(tmp_path, method):
     ramp = Ramp(0.5, 3, 0.3, 1e-3)
-    whole, history = tuned(growing(ramp))
-    again, _ = tuned(growing(ramp))
+    whole, history = tuned(growing(ramp, method))
+    again, _ = tuned(growing(ramp, method))
     assert values_digest(whole) == values_digest(again)
-    wanted = growing(ramp)
+    wanted = growing(ramp, method)
     tuned(wanted)
 
     class Broken(Arrays):
@@ -156,13 +168,29 @@ def test_the_same_bytes_twice_and_when_it_was_broken_off_on_the_ramp_or_behind_i
         Broken.left = place
         folder = tmp_path / str(place)
         with pytest.raises(KeyboardInterrupt):
-            tuned(growing(ramp), Broken(blobs().x, blobs().y), checkpoint=folder)
-        growth = growing(ramp)
+            tuned(growing(ramp, method), Broken(blobs().x, blobs().y), checkpoint=folder)
+        growth = growing(ramp, method)
         resumed, same = tuned(growth, checkpoint=folder)
         assert values_digest(resumed) == values_digest(whole) and same == history
         assert growth.plan.digest() == wanted.plan.digest()
         for name, value in growth.scores.weights.items():
             assert np.array_equal(value, wanted.scores.weights[name])
+        assert growth.scores.facts == wanted.scores.facts
+
+
+def test_a_score_that_the_training_does_not_give_is_taken_of_what_the_model_is_by_then():
+    growth = growing(Ramp(0.5, 4), "wanda", sparsity=0.5)
+    new, _ = tuned(growth, epochs=2)
+    last = Scorer(new, ["wanda"]).scores(blobs(64).batches(32))["wanda"]
+    first = Scorer(net(), ["wanda"]).scores(blobs(64).batches(32))["wanda"]
+    for mask in growth.plan.masks:
+        told = growth.scores.weights[mask.weight]
+        apart = [
+            np.corrcoef(told[mask.keep], each.weights[mask.weight][mask.keep])[0, 1]
+            for each in (last, first)
+        ]
+        assert apart[0] > apart[1]
+    assert growth.scores.facts["unit"] == "example" and growth.scores.facts["examples"] == 64
 
 
 def test_what_is_to_go_shrinks_before_it_goes():
@@ -232,6 +260,18 @@ def test_prune_on_a_ramp_with_a_teacher_ends_small_and_its_plan_fits_the_origina
         edgeprune.prune(trained, pair, max_drop=0.0, **(asked | {"sparsity": 0.985}))
 
 
+def test_prune_on_a_ramp_by_a_score_of_calibration_data(trained):
+    dead = np.r_[np.ones(7, np.float32), np.zeros(3, np.float32)]
+    pair = (blobs().x * dead, blobs().y)
+    asked = {"sparsity": 0.5, "ramp": 0.5, "epochs": 2, "learning_rate": 0.01, "batch": 64}
+    small, plan = edgeprune.prune(trained, pair, method="wanda", **asked)
+    assert plan.why["method"] == "wanda" and plan.why["reached"]["sparsity"] >= 0.5
+    # What reads an input that is always zero goes, however large it is.
+    assert not np.asarray(small.layers[0].kernel)[7:].any()
+    same, _ = edgeprune.prune(trained, pair, method="wanda", **asked)
+    assert values_digest(small) == values_digest(same)
+
+
 def test_a_ramp_to_the_share_that_a_search_finds(trained):
     pair = (blobs(1200).x, blobs(1200).y)
     asked = {"search": "sparsity", "max_drop": 0.2, "grid": (0.3, 0.5), "folds": 2, "epochs": 1}
@@ -251,7 +291,7 @@ def test_a_ramp_to_the_share_that_a_search_finds(trained):
         ({"channels": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"threshold": 0.5, "ramp": 0.5}, "ask for sparsity, and for it alone"),
         ({"sparsity": 0.5, "ramp": 0.5, "recover": ()}, "put 'finetune' or 'distill' in"),
-        ({"sparsity": 0.5, "ramp": 0.5, "method": "wanda"}, "'wanda' is none that it gives"),
+        ({"sparsity": 0.5, "ramp": 0.5, "method": "gate"}, "score 'gate', which is of channels"),
         ({"sparsity": 0.5, "regrow": 0.5}, "has regrow, .* and no ramp"),
     ],
 )

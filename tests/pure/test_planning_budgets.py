@@ -264,7 +264,7 @@ def test_a_step_for_channels_and_a_hybrids_weights_last():
     assert len(list(rescored(lambda plan: scores, None, sparsity=0.5, step=0.1))) == 1
 
 
-def test_points_each_at_the_same_share_of_the_one_before_and_steps_between_them():
+def test_points_lie_evenly_and_far_down_by_shares_with_steps_between_them():
     graph = chain([400, 400], [1])
     weights = {name: np.ones(each.shape, np.float32) for name, each in graph.weights.items()}
     scores = Scores("taylor", "m", weights, kinds=dict.fromkeys(weights, "dense"))
@@ -273,21 +273,32 @@ def test_points_each_at_the_same_share_of_the_one_before_and_steps_between_them(
         return list(rescored(lambda plan: scores, graph, budgets=budgets, **how))
 
     found = stages(Budgets(max_macs=0.1), points=4, step=0.2)
-    assert [stage.point for stage in found] == [None, None, 1, None, 2, 3, 4]
+    assert [stage.point for stage in found] == [None, 1, None, 2, None, 3, 4]
     whole = graph.cost({})
     costs = [stage.plan.cost(graph) for stage in found]
     shares = [cost.macs / whole.macs for cost in costs]
-    between = [1 - (1 - 0.1**0.25) * part / 3 for part in (1, 2)]
-    points = [0.1 ** (part / 4) for part in range(1, 5)]
-    asked = [*between, points[0], (points[0] + points[1]) / 2, *points[1:]]
+    # From 1 to a fifth in lengths of a fifth is 4 long, from there to a tenth ln 2.
+    length = (4 + np.log(2)) / 4
+    points = [1 - 0.2 * length, 1 - 0.4 * length, 1 - 0.6 * length, 0.1]
+    starts = [1.0, *points[:2]]
+    asked = [
+        each
+        for start, end in zip(starts, points[:3], strict=True)
+        for each in ((start + end) / 2, end)
+    ] + [0.1]
     assert shares == pytest.approx(asked, abs=0.01)
     assert all(share <= most for share, most in zip(shares, asked, strict=True))
     # Two kinds, each evenly; the one with the longer way says how many steps.
     both = stages(Budgets(max_macs=0.25, max_parameters=0.81), points=2, step=0.3)
-    assert [stage.point for stage in both] == [None, 1, 2]
+    assert [stage.point for stage in both] == [None, 1, None, 2]
     half = both[1].plan.cost(graph)
-    assert 0.48 * whole.macs < half.macs <= 0.5 * whole.macs
-    assert half.parameters <= 0.9 * whole.parameters
+    assert 0.6 * whole.macs < half.macs <= 0.625 * whole.macs
+    assert half.parameters <= 0.905 * whole.parameters
+    # Below a fifth each is at the same share of the one before.
+    down = stages(Budgets(max_macs=0.02), points=12, step=1)
+    low = [stage.plan.cost(graph).macs / whole.macs for stage in down][-4:]
+    ratios = [after / before for before, after in itertools.pairwise(low)]
+    assert max(low) < 0.2 and ratios == pytest.approx([ratios[0]] * 3, rel=0.1)
 
 
 REFUSED = {

@@ -34,7 +34,7 @@ SIGNATURES = {
     "pattern='none', scope='global', exclude=(), multiple=1, minimum=1, most=1.0, folds=5, "
     "grid=(), confidence=0.95, recover=(), microbatch=32, seed=0, progress=…)",
     "front": "(model, data, *, points=20, max_macs=None, max_parameters=None, max_bytes=None, "
-    "max_latency_ms=None, latency=None, step=None, method='molchanov', loss=None, "
+    "max_latency_ms=None, latency=None, step=None, method='gate-fisher', loss=None, "
     "scope='global', exclude=(), multiple=1, minimum=1, most=1.0, seed=0, progress=…)",
     "zero": "(model, plan)",
     "hold": "(plan=None)",

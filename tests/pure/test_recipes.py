@@ -90,7 +90,7 @@ def test_a_ramp_goes_to_a_share_that_a_search_finds(folder: Path) -> None:
 
 def test_a_budget_alone_has_the_score_that_did_best_by_it(folder: Path) -> None:
     alone = load(folder, edited("sparsity = 0.9", "max_macs = 0.5\nmax_bytes = 40_000")).prune
-    assert alone.score == ("molchanov",) and alone.budgets == ("max_macs", "max_bytes")
+    assert alone.score == ("gate-fisher",) and alone.budgets == ("max_macs", "max_bytes")
     assert load(folder, edited("sparsity = 0.9", "max_macs = 100")).prune.max_macs == 100
     hybrid = load(folder, edited("sparsity = 0.9", "sparsity = 0.9\nmax_macs = 0.5")).prune
     assert hybrid.score == ("taylor",) and hybrid.cuts
@@ -305,10 +305,6 @@ ONE_FAULT = {
     "a ramp of channels": (
         edited("sparsity = 0.9", "channels = 0.9\nramp = 0.5"),
         "'prune' has a ramp, on which a share of zeros grows; ask for sparsity, and for it alone",
-    ),
-    "a ramp by a score that training does not give": (
-        edited("sparsity = 0.9", 'sparsity = 0.9\nscore = "wanda"\nramp = 0.5'),
-        "takes its scores from the training, and 'wanda' is none that it gives; known: magnitude",
     ),
     "a ramp without training": (
         edited("sparsity = 0.9", "sparsity = 0.9\nramp = 0.5").replace(
