@@ -27,7 +27,7 @@ from edgeprune import Graph, Plan, Scores
 from edgeprune.seeds import derived_seed
 from edgeprune.surgery import Trial
 
-POINTS = 20
+POINTS = 30
 """Plans of a method that goes down to budgets."""
 LEAST = 0.01
 """Of the MACs, at the end of that."""

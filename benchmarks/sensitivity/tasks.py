@@ -117,7 +117,7 @@ def _blocks() -> list[Cell]:
 
 def _scattered() -> list[Cell]:
     found = []
-    for net, epochs in ((CNN, 10), (RESNET, 5), (MOBILE, 5)):
+    for net, epochs in ((CNN, 10), (RESNET, 3), (MOBILE, 3)):
         methods = {
             **weights.ours("finetune", epochs),
             **weights.magnitude(epochs),
@@ -224,7 +224,7 @@ TASKS = (
     Task(
         "scattered",
         "Small convolution nets on Fashion-MNIST, single weights",
-        "20,000 training images; ten epochs for the CNN, five for the others, at the same rate but "
+        "20,000 training images; ten epochs for the CNN, three for the others, at the same rate but "
         "for `tfmot`, which is by its guide.",
         _scattered,
         (
@@ -271,7 +271,7 @@ TASKS = (
         "Area under accuracy over the share of the MACs that is left, Fashion-MNIST, 20,000 "
         "training images. Plans are judged on the test images; those of one ratio and of NSGA-II "
         "are the best of theirs on 2,000 training images. Evaluations, scoring passes and metrics "
-        "of plans together: one ratio 40, NSGA-II 300, edgeprune 20, scored once 1.",
+        "of plans together: one ratio 60, NSGA-II 300, edgeprune 30, scored once 1.",
         _fronts,
         (
             *(every_seed("area", fronts.PEERS, more=True, net=net.name) for net in NETS),

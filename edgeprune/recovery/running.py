@@ -139,7 +139,13 @@ class Run:
         last, patience = history.epochs[-1].number, self._pace.patience
         if patience is None or last >= self._pace.epochs:
             return False
-        return last > self._first and last - history.best >= patience
+        best = history.best_metric
+        reached = min(
+            each.number
+            for each in history.epochs
+            if each.number == history.best or (each.metric == best and each.number >= self._first)
+        )
+        return last > self._first and last - reached >= patience
 
     @property
     def _variables(self) -> list[Any]:
@@ -151,7 +157,11 @@ class Run:
         return self._aim.judge(validation.batches(max(self._pace.batch_size, 256)))
 
     def _better(self, done: Epoch, history: History) -> bool:
-        return done.metric is None or self._aim.improves(done.metric, history.best_metric)
+        best = history.best_metric
+        if done.metric is None or self._aim.improves(done.metric, best):
+            return True
+        # Of equals the one of the lower rate has settled more.
+        return self._pace.decay == "cosine" and done.metric == best
 
 
 def _step(

@@ -136,6 +136,17 @@ def test_the_best_epoch_is_kept_and_patience_ends_it():
     assert History.from_json(history.to_json()) == history
 
 
+@pytest.mark.parametrize(("decay", "best"), [("none", 0), ("cosine", 4)])
+def test_of_epochs_that_do_as_well_the_last_is_kept_where_the_rate_falls(decay, best):
+    model, _ = tuned(epochs=8, learning_rate=0.02)
+    few = blobs(8, 1)  # all of them answered right from the start on
+    settings = {"validation": few, "learning_rate": 1e-5, "decay": decay}
+    _, history = tuned(model, epochs=4, **settings)
+    assert {epoch.metric for epoch in history.epochs} == {1.0} and history.best == best
+    _, history = tuned(model, epochs=4, patience=2, **settings)
+    assert history.stopped_early and history.epochs[-1].number == 2
+
+
 def test_a_metric_that_is_better_when_lower():
     model = net()
     task = make_task(LOSS, "loss", model=model)
