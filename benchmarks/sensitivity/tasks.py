@@ -68,13 +68,12 @@ def _lenet(
     net: Net,
     epochs: int,
     every: tuple[float, ...],
-    usual: tuple[float, ...],
     most: float,
 ) -> list[Cell]:
-    """Ours at ``every`` sparsity, magnitude at the ``usual`` ones, its parts at the ``most``."""
+    """Ours at ``every`` sparsity, its peers and parts at the ``most``."""
     methods = (
         (weights.ours(epochs=epochs, **TAUGHT), every),
-        (weights.magnitude(epochs), usual),
+        (weights.magnitude(epochs), (most,)),
         (weights.by_magnitude(epochs=epochs, **TAUGHT), (most,)),
         (weights.random(epochs), (most,)),
     )
@@ -85,11 +84,11 @@ def _lenet(
 
 def _lenet_300() -> list[Cell]:
     every = (0.92, 0.96, 0.98, 0.985, 0.99)
-    return _lenet("lenet-300-100", LENET_300, 120, every, (0.98, 0.985, 0.99), 0.985)
+    return _lenet("lenet-300-100", LENET_300, 120, every, 0.985)
 
 
 def _lenet_5() -> list[Cell]:
-    return _lenet("lenet-5-caffe", LENET_5, 40, (0.92, 0.99, 0.995), (0.99, 0.995), 0.995)
+    return _lenet("lenet-5-caffe", LENET_5, 40, (0.99, 0.995), 0.995)
 
 
 BLOCKS: dict[str, Any] = {**TAUGHT, "alpha": 0.5, "pattern": "1x4"}
@@ -224,8 +223,8 @@ TASKS = (
     Task(
         "scattered",
         "Small convolution nets on Fashion-MNIST, single weights",
-        "20,000 training images; ten epochs for the CNN, three for the others, at the same rate but "
-        "for `tfmot`, which is by its guide.",
+        "20,000 training images; ten epochs for the CNN, three for the others, at the same rate "
+        "but for `tfmot`, which is by its guide.",
         _scattered,
         (
             *(
