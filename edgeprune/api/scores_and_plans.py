@@ -35,8 +35,9 @@ def score(
         data: see the module; batches count by their number of examples. ``"magnitude"`` needs no
             loss, and takes ``None``.
         method: of connections ``"taylor"``, ``"gradient"``, ``"snip"``, ``"fisher"``, ``"obd"``,
-            ``"wanda"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels ``"gate"``,
-            ``"gate-fisher"``, ``"molchanov"``, ``"apoz"``, ``"activation"``, ``"bn-scale"``.
+            ``"wanda"``, ``"wanda-root"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels
+            ``"gate"``, ``"gate-fisher"``, ``"molchanov"``, ``"apoz"``, ``"activation"``,
+            ``"bn-scale"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``; without labels
             ``"own-kl"`` or ``"own-mse"``, and batches ``(x,)``.
         graph: of ``model``, for scores of channels; traced where it is not given.

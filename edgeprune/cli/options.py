@@ -81,6 +81,7 @@ class Method(StrEnum):
     fisher = "fisher"
     obd = "obd"
     wanda = "wanda"
+    wanda_root = "wanda-root"
     magnitude = "magnitude"
     lamp = "lamp"
     random = "random"

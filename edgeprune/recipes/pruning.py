@@ -22,7 +22,8 @@ from edgeprune.recipes.values import Count, Share, each_once
 from edgeprune.targets import LatencyTable
 
 Score = Literal[
-    "taylor", "gradient", "snip", "fisher", "obd", "wanda", "magnitude", "lamp", "random",
+    "taylor", "gradient", "snip", "fisher", "obd", "wanda", "wanda-root",
+    "magnitude", "lamp", "random",
     "gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale",
 ]  # fmt: skip
 OF_CHANNELS = frozenset({"gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale"})

@@ -129,15 +129,17 @@ def test_wanda_multiplies_by_the_norm_of_what_is_read() -> None:
     x, _ = data()
     inside = keras.Model(model.inputs, [model.get_layer(n).input for n in ("branch", "hidden")])
     branch, hidden = (np.asarray(y, "f8") for y in inside(x))
-    scores = score_model(model, [(x[:5],), (x[5:],)], method="wanda")
+    halves = [(x[:5],), (x[5:],)]
+    scores = score_all(model, halves, ["wanda", "wanda-root"])
     norms = {
         "conv/kernel": np.sqrt((x.astype("f8") ** 2).sum(axis=(0, 1, 2)))[:, None],
         "branch/kernel": np.sqrt((branch**2).sum(axis=(0, 1, 2)))[:, None],
         "hidden/kernel": np.sqrt((hidden**2).sum(axis=0))[:, None],
     }
     for name, norm in norms.items():
-        wanted = np.abs(np.asarray(kernels(model)[name].variable)) * norm
-        np.testing.assert_allclose(scores.weights[name], wanted, rtol=1e-5)
+        size = np.abs(np.asarray(kernels(model)[name].variable))
+        for method, by in (("wanda", norm), ("wanda-root", np.sqrt(norm / np.sqrt(len(x))))):
+            np.testing.assert_allclose(scores[method].weights[name], size * by, rtol=1e-5)
 
 
 def stepped(model: Any, group: Group, channel: int, role: str, step: float) -> Any:

@@ -132,8 +132,8 @@ max_bytes = "x"
         "edgeprune.toml: 'threads' must be a whole number, not 2.5",
         "edgeprune.toml: 'data.validation' must be below 1, not 2",
         "edgeprune.toml: 'prune.score[0]' must be 'taylor', 'gradient', 'snip', 'fisher', 'obd', "
-        "'wanda', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', 'molchanov', 'apoz', "
-        "'activation' or 'bn-scale', not the "
+        "'wanda', 'wanda-root', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', "
+        "'molchanov', 'apoz', 'activation' or 'bn-scale', not the "
         "string 'tailor'; did you mean 'taylor'?",
         "edgeprune.toml: 'export.formats[1]' must be 'fp32', 'fp32-sparse' or 'onnx-fp32', not "
         "the string 'int9'",
