@@ -65,9 +65,9 @@ def prune(
         metric: a Keras metric or its name; the compiled one, else the loss.
         step: of the original's cost (of the channels): so much is cut between two scores of a
             round; 1 takes the scores once a round. Absent: 0.05 with budgets, else 1.
-        method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"gate-fisher"``; of
-            several, a rehearsal of ``rehearsal_epochs`` chooses on the
-            validation split.
+        method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"gate-fisher"``,
+            on a ramp ``"wanda-root"``; of several, a rehearsal of ``rehearsal_epochs`` chooses on
+            the validation split.
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.
         max_drop: stop, one round back, when validation lost more than this.
@@ -82,8 +82,8 @@ def prune(
         epochs, learning_rate, batch, patience, decay: of the training in each round.
         temperature, alpha: of ``"distill"``, see :func:`distill`.
         ramp: let a round's zeros grow over this share of its training's steps, with masks chosen
-            anew from its running scores (``"taylor"``, ``"magnitude"``, ``"gradient"``); 0: all
-            zeros come before it.
+            anew, by its running scores (``"taylor"``, ``"magnitude"``, ``"gradient"``) or others of
+            the calibration part; 0: all zeros come before it.
         ramp_every: steps between two choices; 100, or a twentieth of the ramp where that is less.
         regrow: share of the kept weights that change their place on the ramp, falling to 0.
         shrink: weight of the kernels' Σ|w| in the loss while the ramp lasts.

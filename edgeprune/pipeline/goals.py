@@ -27,7 +27,7 @@ from edgeprune.planning import (
     rescored,
 )
 from edgeprune.plans import Plan
-from edgeprune.recipes import BY_BUDGET, Prune
+from edgeprune.recipes import BY_BUDGET, BY_RAMP, Prune
 from edgeprune.recovery import Gauge, Growing, Ramp
 from edgeprune.scores import Scores
 
@@ -100,6 +100,8 @@ class Goal:
     @property
     def score(self) -> str:
         """The score where none is named: what did best by measurement (docs/method.md)."""
+        if self.ramp is not None:
+            return BY_RAMP
         return BY_BUDGET if self.budgets and self.sparsity is None else "taylor"
 
     def asked(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The recipe of a run, ``edgeprune.toml``: strict, every fault a line. Pure data."""
 
 from edgeprune.gates import Gates
-from edgeprune.recipes.pruning import BUDGETS, BY_BUDGET, Pattern, Prune, Score
+from edgeprune.recipes.pruning import BUDGETS, BY_BUDGET, BY_RAMP, Pattern, Prune, Score
 from edgeprune.recipes.recipe import ROLES, Recipe, matches
 from edgeprune.recipes.sections import (
     Data,
@@ -18,6 +18,7 @@ from edgeprune.recipes.sections import (
 __all__ = [
     "BUDGETS",
     "BY_BUDGET",
+    "BY_RAMP",
     "ROLES",
     "Data",
     "DataSource",

@@ -33,6 +33,8 @@ GOALS = ("sparsity", "threshold", "channels", "search")
 BUDGETS = ("max_macs", "max_parameters", "max_bytes", "max_latency_ms")
 BY_BUDGET: Score = "gate-fisher"
 """The score where a budget decides and none is named."""
+BY_RAMP: Score = "wanda-root"
+"""The score where zeros grow on a ramp and none is named."""
 
 
 def _pattern(text: str) -> str:
@@ -182,12 +184,15 @@ class Prune(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _score_by_budget(cls, value: Any) -> Any:
+    def _score_by_goal(cls, value: Any) -> Any:
         """Where nothing is said, the score is what did best for such a goal."""
-        if not isinstance(value, dict) or "score" in value or value.get("sparsity") is not None:
+        if not isinstance(value, dict) or "score" in value:
             return value
+        if value.get("ramp"):
+            return {**value, "score": BY_RAMP}
         asked = any(value.get(name) is not None for name in BUDGETS)
-        return {**value, "score": BY_BUDGET} if asked else value
+        alone = value.get("sparsity") is None
+        return {**value, "score": BY_BUDGET} if asked and alone else value
 
     def _check_scores(self, given: Sequence[str]) -> None:
         of_channels = [score for score in self.score if score in OF_CHANNELS]

@@ -88,7 +88,7 @@ def test_a_ramp_goes_to_a_share_that_a_search_finds(folder: Path) -> None:
     assert prune.search == "sparsity" and prune.ramp == 0.5
 
 
-def test_a_budget_alone_has_the_score_that_did_best_by_it(folder: Path) -> None:
+def test_a_budget_alone_and_a_ramp_have_the_score_that_did_best_by_them(folder: Path) -> None:
     alone = load(folder, edited("sparsity = 0.9", "max_macs = 0.5\nmax_bytes = 40_000")).prune
     assert alone.score == ("gate-fisher",) and alone.budgets == ("max_macs", "max_bytes")
     assert load(folder, edited("sparsity = 0.9", "max_macs = 100")).prune.max_macs == 100
@@ -96,6 +96,10 @@ def test_a_budget_alone_has_the_score_that_did_best_by_it(folder: Path) -> None:
     assert hybrid.score == ("taylor",) and hybrid.cuts
     named = load(folder, edited("sparsity = 0.9", 'score = "gate"\nmax_macs = 0.5')).prune
     assert named.score == ("gate",)
+    ramped = load(folder, edited("sparsity = 0.9", "sparsity = 0.9\nramp = 0.5")).prune
+    assert ramped.score == ("wanda-root",)
+    asked = 'sparsity = 0.9\nramp = 0.5\nscore = "taylor"'
+    assert load(folder, edited("sparsity = 0.9", asked)).prune.score == ("taylor",)
 
 
 def test_gates_of_a_target_override(folder: Path) -> None:
