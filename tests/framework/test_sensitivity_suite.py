@@ -20,6 +20,7 @@ from benchmarks.sensitivity import (
 from benchmarks.sensitivity import (
     cells,
     channels,
+    choices,
     fronts,
     judging,
     nets,
@@ -64,6 +65,17 @@ def measured(**lost: list[float]) -> Table:
 
 def test_the_page_is_made_of_the_results() -> None:
     assert PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("name", ["mlp-512-512", "cnn"])
+def test_settings_are_chosen_on_images_that_neither_trained_a_net_nor_judge_the_suite(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = sets.Examples(np.zeros((60_000, 1), "f"), np.arange(60_000, dtype="i"))
+    monkeypatch.setattr(choices, "training", lambda data: every)
+    net, seen, held = choices.parted(name)
+    assert len(seen.y) == net.recipe.examples and len(held.y) == 10_000
+    assert not set(seen.y) & set(held.y)
 
 
 def test_every_result_is_of_a_cell_and_every_cell_has_a_name_of_its_own() -> None:
