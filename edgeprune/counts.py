@@ -64,5 +64,7 @@ class Count:
             else unavailable(self.uncounted),
             "kernels": dict(self.kernels) if self.kernels else unavailable(self.unnamed),
             "outputs_match": self.outputs_match,
-            "difference": self.difference,
+            "difference": unavailable("an output is no number")
+            if self.difference is None
+            else self.difference,
         }

@@ -21,13 +21,16 @@ def unavailable(reason: str) -> dict[str, str]:
 
 _LATER = (
     "batch", "rounds", "elapsed_ns", "warmup_runs", "steady", "stopped", "conditions", "via",
-    "date", "difference",
+    "date",
 )  # fmt: skip
 """What measurements saved by edgeprune 0.x may not have."""
 _RESULTS = (
     "median_ms", "median_interval_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
 )  # fmt: skip
 """What a file that answers wrongly has none of."""
+
+
+_OWN = "it is the engine that others are compared with"
 
 
 @dataclass(frozen=True)
@@ -162,20 +165,25 @@ class Measurement:
             "peak_memory_bytes": self.peak_memory_bytes,
             "baseline_memory_bytes": self.baseline_memory_bytes,
             "device": dict(self.device),
-            "outputs_match": unavailable("it is the engine that others are compared with")
+            "outputs_match": unavailable(_OWN)
             if self.outputs_match is None
             else self.outputs_match,
-            "difference": self.difference,
+            "difference": self._difference(),
         }
         if self.outputs_match is False:
             wrong = unavailable("the outputs are wrong: latency_ns is how long that took")
             found.update(dict.fromkeys(_RESULTS, wrong))
         return found
 
+    def _difference(self) -> Any:
+        if self.difference is not None:
+            return self.difference
+        return unavailable(_OWN if self.outputs_match is None else "an output is no number")
+
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Measurement:
         """Read what :meth:`facts` gave; statistics are computed anew."""
-        match = facts.get("outputs_match")
+        match, apart = facts.get("outputs_match"), facts.get("difference")
         return cls(
             artifact=facts["artifact"],
             file=facts["file"],
@@ -190,6 +198,7 @@ class Measurement:
             first_ns=round(facts["first_ms"] * 1e6),
             device=facts["device"],
             outputs_match=match if isinstance(match, bool) else None,
+            difference=apart if isinstance(apart, float) else None,
             **{key: facts[key] for key in _LATER if key in facts},
         )
 

@@ -109,11 +109,17 @@ def differences(before: Measurement, after: Measurement) -> list[str]:
 def matched(
     before: Sequence[Measurement], after: Sequence[Measurement]
 ) -> list[tuple[Measurement, Measurement]]:
-    """The files of two results that belong together: those of one name, or the only one of each."""
+    """The files of two results that belong together: those of one name (and target, where a result
+    has several), or the only one of each."""
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
-    named = {each.file: each for each in before}
-    return [(named[each.file], each) for each in after if each.file in named]
+    several = any(len({each.target for each in some}) > 1 for some in (before, after))
+
+    def name(each: Measurement) -> tuple[str, str]:
+        return each.file, each.target if several else ""
+
+    named = {name(each): each for each in before}
+    return [(named[name(each)], each) for each in after if name(each) in named]
 
 
 def ratio(slow: Measurement, fast: Measurement) -> float:

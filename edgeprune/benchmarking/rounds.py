@@ -27,6 +27,7 @@ from edgeprune.runtimes import Runner, engine_of
 from edgeprune.targets import Target
 
 LEAST_RUNS = 50
+WARMUP = 10
 SECONDS = 10.0
 ENOUGH = 0.02
 """Where the median lies: a way to either end, as a share, that needs no further runs."""
@@ -112,7 +113,7 @@ def bench_files(
     target: Target | str = "host",
     *,
     runs: int = LEAST_RUNS,
-    warmup: int = 10,
+    warmup: int = WARMUP,
     threads: int | None = None,
     batch: int | None = None,
     seconds: float = SECONDS,

@@ -45,12 +45,10 @@ class Lines:
     def __init__(self, console: Console, verbose: bool = False) -> None:
         self._console = console
         self._verbose = verbose
-        self._depth = 0
 
     @contextlib.contextmanager
     def task(self, name: str, total: int | None) -> Iterator[_LinesTask]:
         task = _LinesTask(self, name, total)
-        self._depth += 1
         timer = threading.Timer(PATIENCE_S, task.announce)
         timer.daemon = True
         timer.start()
@@ -62,7 +60,6 @@ class Lines:
                 self.say(f"{name}: done in {seconds(task.seconds)}{note}")
         finally:
             timer.cancel()
-            self._depth -= 1
 
     def say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -93,13 +90,15 @@ class Bar:
         self._verbose = verbose
         self._bars: Bars | None = None
         self._depth = 0
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def task(self, name: str, total: int | None) -> Iterator[_BarTask]:
-        bars = self._shown()
+        with self._lock:  # boards are measured at the same time, a thread each
+            bars = self._shown()
+            self._depth += 1
         identity = bars.add_task(name, total=total, note="")
         task = _BarTask(bars, identity, name, total)
-        self._depth += 1
         try:
             yield task
             if task.seconds >= PATIENCE_S or self._verbose:
@@ -110,10 +109,11 @@ class Bar:
                 )
         finally:
             bars.remove_task(identity)
-            self._depth -= 1
-            if self._depth == 0:
-                bars.stop()
-                self._bars = None
+            with self._lock:
+                self._depth -= 1
+                if self._depth == 0:
+                    bars.stop()
+                    self._bars = None
 
     def say(self, line: str) -> None:
         console = self._bars.console if self._bars is not None else self._console

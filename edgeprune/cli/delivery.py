@@ -10,7 +10,7 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.measured import MaxSlowdown, Reports
-from edgeprune.cli.options import Data, Json, Model, Out, Ssh, Threads, Trust
+from edgeprune.cli.options import BoardAddresses, Data, Json, Model, Out, Threads, Trust
 from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, duration, option, whole
 from edgeprune.cli.terminal import Session
 
@@ -107,14 +107,15 @@ def bench(
         list[Path], typer.Argument(metavar="ARTIFACT...", help="Files, timed interleaved.")
     ],
     target: Annotated[
-        str, typer.Option(metavar="NAME", help="A profile: see 'edgeprune targets'.")
-    ] = "host",
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A profile, see 'edgeprune targets'; repeatable; host."),
+    ] = None,
     runs: Annotated[
         int | None, option(takes=whole(5), help="Timed runs of each file at least; 50.")
     ] = None,
     warmup: Annotated[
-        int, option(takes=whole(0), help="Untimed runs at least; they go on until steady.")
-    ] = 10,
+        int | None, option(takes=whole(0), help="Untimed runs at least, until it is steady; 10.")
+    ] = None,
     threads: Annotated[
         int | None, option(takes=whole(1), help="Of the runtime; else the profile's.")
     ] = None,
@@ -132,7 +133,7 @@ def bench(
         Via | None,
         typer.Option("--via", help="The connection; qemu emulates, counts, and gives no time."),
     ] = None,
-    ssh: Ssh = None,
+    ssh: BoardAddresses = None,
     sustained: Annotated[
         float | None,
         typer.Option(
@@ -170,28 +171,30 @@ def bench(
     """Time files on a target, A B A B; of a microcontroller, say whether they fit.
 
     A file that is too big for a microcontroller ends with exit code 3. A board is reached over ssh,
-    and its outputs are compared with this machine's: a wrong one ends with exit code 1. With --via
-    qemu files run in the ARM build of their engine, which is set up first where it is not there.
+    and its outputs are compared with this machine's: a wrong one ends with exit code 1. Several
+    boards work at the same time; one that fails leaves the others' results, and ends with 1. With
+    --via qemu files run in the ARM build of their engine, which is set up where it is not there.
 
     Example:  edgeprune bench dense.tflite small.tflite --target host
     """
     from edgeprune import verbs
-    from edgeprune.cli.measured import bench_parts, compare_parts, outputs, shown
-    from edgeprune.cli.tables import count_parts, fit_parts
+    from edgeprune.cli.measured import compare_parts, ended, found_parts, outputs, shown
 
-    timed = via is not Via.qemu and not (cold or profile) and sustained is None
+    targets, connection = tuple(target or ("host",)), None if via is None else via.value
+    timed = not compare and verbs.timed_targets(targets, connection)
     wanted = outputs(
-        artifacts, report, save, csv=csv, json=json, timed=timed, cold=cold, saved=compare
-    )
+        artifacts, report, save, csv=csv, json=json, cold=cold, saved=compare,
+        timed=compare or (timed and not (cold or profile) and sustained is None),
+    )  # fmt: skip
     if compare:
         facts = verbs.compare_saved(artifacts, anyway=anyway, max_slowdown=max_slowdown)
         return shown(session, facts, compare_parts(facts), wanted)
     facts = verbs.bench_paths(
         artifacts,
-        target=target,
+        targets=targets,
         threads=threads,
-        via=None if via is None else via.value,
-        ssh=ssh,
+        via=connection,
+        ssh=tuple(ssh or ()),
         announce=session.say,
         progress=session.progress,
         runs=runs,
@@ -204,19 +207,7 @@ def bench(
         start_below=start_below,
         profile_nodes=profile,
     )
-    fits = facts.get("footprints", ())
-    if fits:
-        session.result(facts, fit_parts(fits), json=json)
-        return 3 if any(each["verdict"] == "too big" for each in fits) else 0
-    found, code = facts.get("measurements", [facts]), 0
-    if via is Via.qemu:
-        session.result(facts, count_parts(found), json=json)
-    else:
-        code = shown(session, facts, bench_parts(facts), wanted)
-    wrong = [each["file"] for each in found if each.get("outputs_match") is False]
-    for file in wrong:
-        session.fault(f"{file}: its outputs on {target} are not those of this machine's engine")
-    return 1 if wrong else code
+    return ended(session, facts, shown(session, facts, found_parts(facts), wanted))
 
 
 def inspect(

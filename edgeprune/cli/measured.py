@@ -122,9 +122,8 @@ def shown(session: Session, facts: Mapping[str, Any], parts: Iterable[Any], want
 
     if not _otherwise(facts):
         verbs.write_reports(dict(facts), wanted.reports)
-    each = facts.get("measurements", [facts])
-    if wanted.save is not None and all(one.get("outputs_match") is not False for one in each):
-        session.say(f"kept in {verbs.kept(dict(facts), wanted.save)}")
+    if wanted.save is not None and (worth := verbs.keeping(dict(facts))) is not None:
+        session.say(f"kept in {verbs.kept(worth, wanted.save)}")
     if wanted.csv:
         session.print(verbs.csv_of(dict(facts)).rstrip("\n"))
     else:
@@ -133,9 +132,39 @@ def shown(session: Session, facts: Mapping[str, Any], parts: Iterable[Any], want
 
 
 def _otherwise(facts: Mapping[str, Any]) -> bool:
-    """Whether these are cold starts, files that ran for minutes, or profiles."""
+    """Whether these are anything but warm latencies, of which reports are."""
+    if "comparisons" in facts or "series" in facts:
+        return False
+    others = ("cold", "sustained", "profile", "emulated")
     each = facts.get("measurements", [facts])
-    return any(one.get("cold") or one.get("sustained") or one.get("profile") for one in each)
+    return not each or any(one.get(key) for one in each for key in others)
+
+
+def ended(session: Session, facts: Mapping[str, Any], code: int) -> int:
+    """Say what went wrong of what bench found; the exit code: 1, else that of a gate, else 3 where
+    a file is too big for a microcontroller."""
+    from edgeprune.reporting import measured
+
+    lines = measured.failures(facts)
+    for line in lines:
+        session.fault(line)
+    if lines:
+        return 1
+    big = any(each["verdict"] == "too big" for each in facts.get("footprints", ()))
+    return code or (3 if big else 0)
+
+
+def found_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
+    """What bench found, target by target."""
+    from edgeprune.cli.tables import count_parts, fit_parts
+    from edgeprune.reporting import measured
+
+    for one in measured.by_target(facts):
+        if one.get("footprints"):
+            yield from fit_parts(one["footprints"])
+            continue
+        emulated = measured.measurements_of(one)[0]["emulated"]
+        yield from count_parts(measured.measurements_of(one)) if emulated else bench_parts(one)
 
 
 def history_parts(facts: Mapping[str, Any]) -> Iterator[Any]:

@@ -52,6 +52,15 @@ Ssh = Annotated[
         "--ssh", metavar="USER@HOST", help="The board; else EDGEPRUNE_SSH or devices.toml says it."
     ),
 ]
+BoardAddresses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ssh",
+        metavar="USER@HOST",
+        help="The board; of several TARGET=USER@HOST, repeatable; else the environment or "
+        "devices.toml says it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON, for programs.")]
 Trust = Annotated[
     bool,

@@ -238,7 +238,7 @@ def count_parts(counts: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
                 each["file"],
                 f"{each['runtime']} {each['runtime_version']}",
                 "yes" if each["outputs_match"] else "NO",
-                "no number" if apart is None else f"{apart:.1e}",
+                f"{apart:.1e}" if isinstance(apart, float) else "no number",
                 f"{count:,}" if whole else "not counted",
                 numbers.ratio(first, count) if against else "",
             )

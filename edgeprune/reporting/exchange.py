@@ -113,17 +113,24 @@ def markdown(facts: Facts) -> str:
             parts += drawn_table(histories.history_table(series))
             parts += [f"- {escaped(line)}" for line in histories.history_lines(series)]
     elif _timed(facts):
-        found = measured.measurements_of(facts)
-        parts += drawn_table(measured.measured_table(found))
-        lines += [line for each in found for line in measured.measured_lines(each)]
-        lines += [measured.comparison_line(each) for each in facts.get("comparisons", ())]
-        lines.append(measured.conditions_line(found[0]["conditions"]))
+        for one in measured.by_target(facts):
+            found = measured.measurements_of(one)
+            parts += drawn_table(measured.measured_table(found))
+            told = [line for each in found for line in measured.measured_lines(each)]
+            told += [measured.comparison_line(each) for each in one.get("comparisons", ())]
+            told.append(measured.conditions_line(found[0]["conditions"]))
+            parts.append(_listed(told))
+        lines += [f"{each['target']}: {each['error']}" for each in facts.get("failed", ())]
     else:
         parts += drawn_table(measured.compared_table(facts["comparisons"]))
         lines += [line for each in facts["comparisons"] for line in measured.comparison_notes(each)]
     if lines:
-        parts.append("\n".join(f"- {escaped(line)}" for line in lines))
+        parts.append(_listed(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"- {escaped(line)}" for line in lines)
 
 
 FORMATS: Mapping[str, Callable[[Facts], str]] = MappingProxyType(
@@ -166,6 +173,8 @@ def _limits(facts: Facts) -> Iterator[tuple[str, str, str, str]]:
         if each.get("outputs_match") is False:
             told = "its outputs are not those of this machine's engine"
             yield f"{each['file']}: outputs", each["target"], "broken", told
+    for each in facts.get("failed", ()):
+        yield f"{each['target']}: measured", each["target"], "broken", each["error"]
     for each in facts.get("comparisons", ()):
         if "outcome" in each:
             after = each["after"]

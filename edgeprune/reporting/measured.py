@@ -27,6 +27,35 @@ def measurements_of(facts: Facts) -> list[Facts]:
     return list(facts["measurements"]) if "measurements" in facts else [facts]
 
 
+def by_target(facts: Facts) -> list[Facts]:
+    """What ``bench --json`` prints, apart for each target; of one target as it is."""
+    if "targets" not in facts:
+        return [facts]
+    apart: list[Facts] = []
+    for name in facts["targets"]:
+        one = {
+            key: [each for each in facts.get(key, ()) if each["target"] == name]
+            for key in ("measurements", "footprints")
+        }
+        # Only files of one target are compared.
+        compared = [e for e in facts.get("comparisons", ()) if e["after"]["target"] == name]
+        if one["measurements"] or one["footprints"]:
+            apart.append({"target": name, **one, "comparisons": compared})
+    return apart
+
+
+def failures(facts: Facts) -> list[str]:
+    """A line for each of several targets that gave nothing, and for each file of which a target's
+    outputs are wrong."""
+    lines = [f"{each['target']}: {each['error']}" for each in facts.get("failed", ())]
+    lines += [
+        f"{each['file']}: its outputs on {each['target']} are not those of this machine's engine"
+        for each in measurements_of(facts)
+        if _wrong(each)
+    ]
+    return lines
+
+
 def measured_table(measurements: Sequence[Facts]) -> Table:
     """Files timed together; «speed» is against the first. What answers wrongly has no figure."""
     first = _known(measurements[0]["median_ms"])
@@ -45,7 +74,10 @@ def measured_table(measurements: Sequence[Facts]) -> Table:
     columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
     marks = tuple("broken" if _wrong(each) else "" for each in measurements)
     about = measurements[0]
-    title = "Measured" if about["via"] == "local" else f"Measured on {about['target']}"
+    here = about["via"] == "local"
+    title = f"Measured on {about['target']}"
+    if here:
+        title = "Measured" if about["target"] == "host" else f"Measured here, as {about['target']}"
     return Table(title, columns, tuple(rows), marks, words=2)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from edgeprune.documents import Strict, read_toml, validate
-from edgeprune.errors import RecipeError
+from edgeprune.errors import InputError, RecipeError
+from edgeprune.files import nearest
 
 VARIABLE = "EDGEPRUNE_SSH"
-"""Environment variable: ``user@host`` of any target; ``EDGEPRUNE_SSH_RASPBERRY_PI_4``: of that."""
+"""Environment variable: ``user@host`` of the one target that is asked for;
+``EDGEPRUNE_SSH_RASPBERRY_PI_4``: of that."""
 
 
 class Board(Strict):
@@ -44,20 +47,56 @@ def boards_file() -> Path:
     return base / "edgeprune" / "devices.toml"
 
 
-def board_of(target: str, ssh: str | None = None) -> Board:
+def board_of(target: str, ssh: str | None = None, *, alone: bool = True) -> Board:
     """What is said of a target's board: ``ssh`` first, then the environment, then the file.
 
     Args:
         target: name of the profile.
         ssh: address from the command line.
+        alone: no other board is asked for; otherwise ``EDGEPRUNE_SSH`` could be any of them.
 
     Raises:
         RecipeError: the file has faults, one line each.
     """
-    own = f"{VARIABLE}_{re.sub('[^A-Z0-9]', '_', target.upper())}"
     listed = _listed().get(target, Board())
-    said = ssh or os.environ.get(own) or os.environ.get(VARIABLE)
+    said = (
+        ssh or os.environ.get(variable_of(target)) or (os.environ.get(VARIABLE) if alone else None)
+    )
     return listed if said is None else listed.model_copy(update={"ssh": said})
+
+
+def variable_of(target: str) -> str:
+    """The environment variable that is of this target alone."""
+    return f"{VARIABLE}_{re.sub('[^A-Z0-9]', '_', target.upper())}"
+
+
+def addressed(given: Sequence[str], boards: Sequence[str]) -> dict[str, str]:
+    """The addresses of a command line by target.
+
+    Args:
+        given: ``user@host``, where one board is asked for, or ``target=user@host``.
+        boards: the targets that may be boards.
+
+    Raises:
+        InputError: an address that could be of several targets, of none, or two of one.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, said, address = text.partition("=")
+        if not said:
+            if len(boards) != 1:
+                several = f"of {', '.join(boards)}" if boards else "and no target here is a board"
+                raise InputError(f"--ssh {text}: {several}; write --ssh TARGET={text}")
+            (name,), address = boards, text
+        if name not in boards:
+            near = nearest(name, boards)
+            hint = (
+                f"did you mean {near!r}?" if near else f"boards are {', '.join(boards) or 'none'}"
+            )
+            raise InputError(f"--ssh {text}: no board {name!r} is asked for; {hint}")
+        if found.setdefault(name, address) != address:
+            raise InputError(f"--ssh gives {name} two addresses, {found[name]} and {address}")
+    return found
 
 
 def _listed() -> dict[str, Board]:

@@ -3,14 +3,15 @@
 No terminal here; the command line prints what these return. The facts are JSON values.
 """
 
+from edgeprune.verbs.benching import bench_paths, timed_targets
 from edgeprune.verbs.boards import prepare_board
 from edgeprune.verbs.comparing import compare_saved, gate_code, outcomes_of
-from edgeprune.verbs.delivery import bench_paths, export_file, report_file, verify_file
+from edgeprune.verbs.delivery import export_file, report_file, verify_file
 from edgeprune.verbs.descending import Anew
 from edgeprune.verbs.emulating import emulate
 from edgeprune.verbs.exchanging import reports_asked, write_reports
 from edgeprune.verbs.fronts import front_files
-from edgeprune.verbs.histories import history_of, keepable, kept
+from edgeprune.verbs.histories import history_of, keepable, keeping, kept
 from edgeprune.verbs.looking import init_file, inspect_path, makefile_path, schema_of
 from edgeprune.verbs.measuring import csv_of
 from edgeprune.verbs.method import (
@@ -40,6 +41,7 @@ __all__ = [
     "init_file",
     "inspect_path",
     "keepable",
+    "keeping",
     "kept",
     "list_profiles",
     "makefile_path",
@@ -57,6 +59,7 @@ __all__ = [
     "search_file",
     "show_profile",
     "strip_file",
+    "timed_targets",
     "verify_file",
     "write_reports",
     "zero_file",

@@ -35,9 +35,12 @@ def compare_saved(
         raise InputError("--compare takes two results, before and after, or one with several files")
     read = [[each.measurement for each in read_saved(path)] for path in files]
     if len(read) == 1:
-        if len(read[0]) < 2:
+        apart = {each.target: [one for one in read[0] if one.target == each.target]
+                 for each in read[0]}  # fmt: skip
+        told = [each for some in apart.values() for each in paired(some, max_slowdown)]
+        if not told:
             raise InputError(f"{files[0]}: holds one file; give a second result to compare it with")
-        return {"schema": SCHEMA, "comparisons": paired(read[0], max_slowdown)}
+        return {"schema": SCHEMA, "comparisons": told}
     pairs = matched(*read)
     if not pairs:
         names = [", ".join(each.file for each in some) for some in read]

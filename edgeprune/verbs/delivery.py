@@ -1,21 +1,16 @@
-"""The verbs on files that leave the house: export, verify, bench, and the report of a run."""
+"""The verbs on files that leave the house: export, verify, and the report of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeprune.errors import (
     ArtifactError,
     InputError,
 )
 from edgeprune.files import check_file
-from edgeprune.progress import SILENT, Progress
 from edgeprune.verbs.sources import Facts, Source, placed, there
-
-if TYPE_CHECKING:
-    from edgeprune.targets import Target
 
 REPORTS = (".html", ".htm", ".md")
 
@@ -57,102 +52,6 @@ def verify_file(
     inputs = next(iter(data.batches(min(examples, data.examples))))[0]
     found = verification.verify_file(artifact, model, inputs, tolerance=tolerance)
     return {"file": str(artifact), **found.facts()}
-
-
-def bench_paths(
-    artifacts: Sequence[Path],
-    *,
-    target: str = "host",
-    threads: int | None = None,
-    via: str | None = None,
-    ssh: str | None = None,
-    announce: Callable[[str], None] = lambda line: None,
-    progress: Progress = SILENT,
-    **timing: Any,
-) -> Facts:
-    """Time files, interleaved, on a target; of a microcontroller, say whether they fit. ``timing``
-    is what :func:`~edgeprune.verbs.measuring.timed_facts` takes further.
-
-    Via ``"ssh"`` they run on the target's board, and so they do where ``ssh``, the environment or
-    the user's list of boards says where it is; via ``"local"`` on this machine, as the target.
-    Outputs are compared with this machine's engine.
-
-    Via ``"qemu"`` they run in the emulated ARM as the target's core: one file gives one
-    :class:`~edgeprune.counts.Count`, several give them under ``measurements``. Where that is not
-    set up it is, and ``announce`` is told what will be downloaded.
-    """
-    from edgeprune.benchmarking import fit_files
-    from edgeprune.targets import Target
-    from edgeprune.verbs.boards import connection
-    from edgeprune.verbs.measuring import timed_facts
-
-    profile = Target.load(target)
-    for artifact in artifacts:
-        there(artifact, ArtifactError)
-    if via == "qemu":
-        for name in (
-            "batch",
-            "seconds",
-            "runs",
-            "cold",
-            "max_slowdown",
-            "sustained",
-            "profile_nodes",
-        ):
-            if timing.get(name):
-                name = name.removesuffix("_nodes").replace("_", "-")
-                raise InputError(f"--{name} is of timed runs; --via qemu times nothing")
-        if ssh is not None:
-            raise InputError("--ssh names a board, and --via qemu emulates one; give one")
-        return _emulated(artifacts, profile, threads, announce, progress)
-    transport, python = connection(profile, ssh, via)
-    if profile.micro:
-        fits = fit_files(artifacts, profile, progress=progress)
-        return {
-            "target": target,
-            "measurements": [],
-            "footprints": [each.facts() for each in fits],
-        }
-    return timed_facts(
-        artifacts,
-        profile,
-        threads=threads,
-        transport=transport,
-        python=python,
-        progress=progress,
-        **timing,
-    )
-
-
-def _emulated(
-    artifacts: Sequence[Path],
-    profile: Target,
-    threads: int | None,
-    announce: Callable[[str], None],
-    progress: Progress,
-) -> Facts:
-    from edgeprune.benchmarking import count_files
-    from edgeprune.emulation import Land, qemu_cpu
-    from edgeprune.errors import EmulationError
-    from edgeprune.verbs.emulating import emulate
-
-    qemu_cpu(profile)
-    if Land.found() is None:
-        try:
-            emulate(setup=True, announce=announce, progress=progress)
-        except EmulationError as error:
-            raise EmulationError(
-                f"the emulated ARM is not set up ({error}); run: edgeprune targets emulate --setup"
-            ) from error
-    found = [
-        each.facts()
-        for each in count_files(
-            artifacts, profile, Land.required(), threads=threads, progress=progress
-        )
-    ]
-    if len(found) == 1:
-        return found[0]
-    return {"target": profile.name, "via": "qemu", "emulated": True, "measurements": found}
 
 
 def report_file(result: Path, out: Path | None) -> tuple[Any, Facts]:

@@ -64,6 +64,19 @@ def keepable(folder: Path, artifacts: Sequence[Path], *, timed: bool) -> None:
     check_folder(folder)
 
 
+def keeping(facts: Facts) -> Facts | None:
+    """What bench found without what is no result: files with wrong outputs, and the errors of
+    targets that failed, which name hosts; ``None`` where nothing is left."""
+    each = facts.get("measurements", [facts])
+    right = [one for one in each if one.get("outputs_match") is not False]
+    if not right:
+        return None
+    if "measurements" not in facts:
+        return facts
+    about = {key: value for key, value in facts.items() if key != "failed"}
+    return {**about, "measurements": right}
+
+
 def kept(facts: Facts, folder: Path) -> Path:
     """Save what bench found in a folder of results."""
     from edgeprune.benchmarking.histories import save_result

@@ -27,7 +27,7 @@ def timed_facts(
     profile: Target,
     *,
     runs: int | None = None,
-    warmup: int = 10,
+    warmup: int | None = None,
     threads: int | None = None,
     batch: int | None = None,
     seconds: float | None = None,
@@ -46,7 +46,7 @@ def timed_facts(
     from edgeprune.benchmarking import ROUNDS, bench_files, connected
     from edgeprune.benchmarking.cold import RUNS, bench_cold
     from edgeprune.benchmarking.places import HERE
-    from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS
+    from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS, WARMUP
 
     if profile_nodes:
         from edgeprune.benchmarking.profiling import profile_file
@@ -83,7 +83,7 @@ def timed_facts(
             profile,
             place=place,
             runs=runs or (LEAST_RUNS if seconds is None else ROUNDS),
-            warmup=warmup,
+            warmup=WARMUP if warmup is None else warmup,
             threads=threads,
             batch=batch,
             seconds=SECONDS if seconds is None else seconds,

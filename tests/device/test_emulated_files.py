@@ -93,6 +93,7 @@ def test_one_object_and_no_time(folder: Path, capfd: pytest.CaptureFixture[str])
         "kernels", "outputs_match",
     } <= set(facts)  # fmt: skip
     assert (facts["via"], facts["emulated"], facts["threads"]) == ("qemu", True, 1)
+    assert (facts["schema"], facts["figures"]) == (1, "counted")
     assert facts["outputs_match"] is True and facts["difference"] < 1e-5
     assert not [key for key in facts if "latency" in key or key.endswith("_ms")]
     assert any(name.startswith("xnn_f32_") for name in facts["kernels"])

@@ -223,6 +223,12 @@ def test_what_is_saved_is_compared_and_makes_a_history(
         (["--runs", "8"], "runs = 8"),
         (["--seconds", "0"], "--seconds"),
         (["--via", "qemu", "--target", "raspberry-pi-4", "--batch", "2"], "times nothing"),
+        (["--via", "qemu", "--target", "raspberry-pi-4", "--start-below", "50"], "times nothing"),
+        (["--via", "qemu", "--target", "raspberry-pi-4", "--warmup", "10"], "times nothing"),
+        (["--target", "cortex-m7", "--cold"], "--cold is of timed runs; nothing is timed on cor"),
+        (["--target", "host", "--target", "cortex-m7", "--runs", "9"], "timed on cortex-m7"),
+        (["--target", "cortex-m7", "--save", "r"], "--save keeps what was timed"),
+        (["--target", "cortex-m7", "--csv"], "--csv is of what is timed"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(

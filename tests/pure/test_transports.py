@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeprune.errors import DeviceError, LostError, RecipeError
-from edgeprune.transports import FakeTransport, LocalTransport, board_of, boards_file
+from edgeprune.errors import DeviceError, InputError, Interrupted, LostError, RecipeError
+from edgeprune.transports import (
+    Breakable,
+    FakeTransport,
+    LocalTransport,
+    addressed,
+    board_of,
+    boards_file,
+)
 from edgeprune.transports.seam import Done
 from edgeprune.transports.shells import read, script, watched
 from edgeprune.transports.ssh_faults import fault
@@ -36,10 +43,55 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_list(
     assert board_of("raspberry-pi-5").ssh is None
     monkeypatch.setenv("EDGEPRUNE_SSH", "pi@any")
     assert board_of("raspberry-pi-4").ssh == board_of("raspberry-pi-5").ssh == "pi@any"
+    # Beside another board it could be either.
+    assert board_of("raspberry-pi-5", alone=False).ssh is None
     monkeypatch.setenv("EDGEPRUNE_SSH_RASPBERRY_PI_4", "pi@own")
     assert board_of("raspberry-pi-4").ssh == "pi@own"
     found = board_of("raspberry-pi-4", "pi@said")
     assert (found.ssh, found.python) == ("pi@said", "/opt/python")
+
+
+def test_an_address_is_of_one_board() -> None:
+    boards = ["raspberry-pi-4", "pixel-8"]
+    assert addressed([], boards) == {}
+    assert addressed(["pi@kitchen"], boards[:1]) == {"raspberry-pi-4": "pi@kitchen"}
+    both = ["pixel-8=ssh://a@b:22", "raspberry-pi-4=pi@kitchen"]
+    assert addressed(both, boards) == dict(each.split("=") for each in both)
+
+
+@pytest.mark.parametrize(
+    ("given", "boards", "fault"),
+    [
+        (["pi@x"], ["a", "b"], "--ssh pi@x: of a, b; write --ssh TARGET=pi@x"),
+        (["pi@x"], [], "no target here is a board"),
+        (["pixel=x"], ["pixel-8"], "no board 'pixel' is asked for; did you mean 'pixel-8'?"),
+        (["zzz=x"], ["a", "b"], "boards are a, b"),
+        (["a=x", "a=y"], ["a", "b"], "--ssh gives a two addresses, x and y"),
+    ],
+)
+def test_an_address_that_is_of_none_or_of_several_is_refused(
+    given: list[str], boards: list[str], fault: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        addressed(given, boards)
+    assert fault in str(caught.value)
+
+
+def test_a_connection_that_is_given_up_wakes_who_waits_and_begins_nothing(tmp_path: Path) -> None:
+    fake = FakeTransport(tmp_path / "there")
+    broken = Breakable(fake)
+    talk = broken.talk(["cat"])
+    broken.give_up()
+    assert talk.stdout.read(1) == b"" and talk.wait(5) is not None
+    for begin in (broken.run, broken.talk):
+        with pytest.raises(Interrupted, match="fake was given up"):
+            begin(["true"])
+    with pytest.raises(Interrupted):
+        broken.push(tmp_path / "x")
+    with pytest.raises(Interrupted):
+        broken.pull("x", tmp_path / "x")
+    broken.clean()
+    assert fake.cleaned and [what for what, _ in fake.calls] == ["talk"]
 
 
 @pytest.mark.parametrize(
