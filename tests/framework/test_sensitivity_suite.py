@@ -129,11 +129,10 @@ def test_another_architecture_or_another_constant_of_a_task_is_another_cell(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, getattr(module, name) * 2)
             assert changed() == touched, name
-    other = {"step": "finetune", "pattern": "2:4"}
+    other = {"step": "finetune"}
     for kept, touched in (
         (fronts.CONSTANTS, {"front"}),
         (tasks.TAUGHT, {"lenet-300-100", "lenet-5-caffe"}),
-        (tasks.BLOCKS, {"blocks"}),
     ):
         for name in kept:
             with monkeypatch.context() as patch:
