@@ -160,7 +160,7 @@ def rescored(bench: Bench, method: str) -> tuple[Plan, ...]:
 PEERS = ("random", "one ratio", "scored once", "nsga2")
 
 
-def methods(method: str = "molchanov") -> dict[str, tuple[Search, Mapping[str, Any]]]:
+def methods(method: str) -> dict[str, tuple[Search, Mapping[str, Any]]]:
     """By name, what searches and what decides it."""
     search: dict[str, Search] = {
         "random": drawn,

@@ -100,16 +100,15 @@ def on_ramp(method: str, step: str, epochs: int, **how: Any) -> Method:
     )  # fmt: skip
 
 
-SCORE = "wanda-root"
-"""Of ours. Chosen on images that no net was trained on: 10,000 digits for the MLP, the ten thousand
-of Fashion-MNIST behind the training images for the CNN."""
+def ours(score: str, step: str, epochs: int, **how: Any) -> dict[str, Method]:
+    """What the documentation recommends. ``step`` is "distill" where the dense model is at its
+    best, and "finetune" where more epochs would improve it too."""
+    return {"edgeprune": on_ramp(score, step, epochs, **how)}
 
 
-def ours(step: str, epochs: int, score: str = SCORE, **how: Any) -> dict[str, Method]:
-    """What the documentation recommends, or the same by another ``score``. ``step`` is "distill"
-    where the dense model is at its best, and "finetune" where more epochs would improve it too."""
-    name = "edgeprune" if score == SCORE else f"edgeprune-by-{score}"
-    return {name: on_ramp(score, step, epochs, **how)}
+def by(score: str, step: str, epochs: int, **how: Any) -> dict[str, Method]:
+    """The same by another score."""
+    return {f"edgeprune-by-{score}": on_ramp(score, step, epochs, **how)}
 
 
 def magnitude(epochs: int, **how: Any) -> dict[str, Method]:

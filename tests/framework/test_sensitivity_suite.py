@@ -184,9 +184,9 @@ def decided(patch: pytest.MonkeyPatch, spoilt: bool) -> dict[str, Any]:
     patch.setattr(fronts, "POINTS", 2)
     patch.setattr(thresholds, "BUDGET", 0.5)
     patch.setattr(fronts, "LEAST", 0.5)
-    plans = {name: fronts.methods()[name] for name in ("one ratio", "edgeprune")}
+    plans = {name: fronts.methods("molchanov")[name] for name in ("one ratio", "edgeprune")}
     every = [
-        *weights.cells("weights", tiny, weights.ours("distill", 1), (0.5,), 1),
+        *weights.cells("weights", tiny, weights.ours("taylor", "distill", 1), (0.5,), 1),
         *channels.cells("at-once", tiny, channels.at_once(), (0.3,), 1)[:2],
         *channels.cells("tuned", tiny, channels.tuned(1), (0.3,), 1)[:1],
         *fronts.cells("front", tiny, plans, 1),
