@@ -94,7 +94,7 @@ def _lenet_5() -> list[Cell]:
 def _blocks() -> list[Cell]:
     # Ten epochs on the labels improve the dense net of five too: a teacher would hold back.
     methods = {
-        **weights.ours("wanda-root", "finetune", 10, pattern="1x4"),
+        **weights.ours("wanda-lamp", "finetune", 10, pattern="1x4"),
         **weights.by("taylor", "finetune", 10, pattern="1x4"),
         **weights.magnitude(10, pattern="1x4"),
         **weights.random(10, pattern="1x4"),
@@ -105,7 +105,7 @@ def _blocks() -> list[Cell]:
 
 def _scattered() -> list[Cell]:
     found = []
-    for net, epochs, score in ((CNN, 10, "wanda-root"), (RESNET, 3, "lamp"), (MOBILE, 3, "lamp")):
+    for net, epochs, score in ((CNN, 10, "wanda-lamp"), (RESNET, 3, "lamp"), (MOBILE, 3, "lamp")):
         methods = {
             **weights.ours(score, "finetune", epochs),
             **weights.magnitude(epochs),

@@ -66,7 +66,7 @@ def prune(
         step: of the original's cost (of the channels): so much is cut between two scores of a
             round; 1 takes the scores once a round. Absent: 0.05 with budgets, else 1.
         method: name of the score; ``None``: ``"taylor"``, with budgets alone ``"gate-fisher"``,
-            on a ramp ``"wanda-root"``; of several, a rehearsal of ``rehearsal_epochs`` chooses on
+            on a ramp ``"wanda-lamp"``; of several, a rehearsal of ``rehearsal_epochs`` chooses on
             the validation split.
         rounds: how often; one is one shot.
         schedule: how the rounds approach the target.

@@ -35,7 +35,7 @@ def score(
         data: see the module; batches count by their number of examples. ``"magnitude"`` needs no
             loss, and takes ``None``.
         method: of connections ``"taylor"``, ``"gradient"``, ``"snip"``, ``"fisher"``, ``"obd"``,
-            ``"wanda"``, ``"wanda-root"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels
+            ``"wanda"``, ``"wanda-lamp"``, ``"magnitude"``, ``"lamp"``, ``"random"``; of channels
             ``"gate"``, ``"gate-fisher"``, ``"molchanov"``, ``"apoz"``, ``"activation"``,
             ``"bn-scale"``.
         loss: a Keras loss, its name, or a function of ``(y_true, y_pred)``; without labels

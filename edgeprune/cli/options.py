@@ -90,7 +90,7 @@ class Method(StrEnum):
     fisher = "fisher"
     obd = "obd"
     wanda = "wanda"
-    wanda_root = "wanda-root"
+    wanda_lamp = "wanda-lamp"
     magnitude = "magnitude"
     lamp = "lamp"
     random = "random"

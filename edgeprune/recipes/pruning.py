@@ -22,7 +22,7 @@ from edgeprune.recipes.values import Count, Share, each_once
 from edgeprune.targets import LatencyTable
 
 Score = Literal[
-    "taylor", "gradient", "snip", "fisher", "obd", "wanda", "wanda-root",
+    "taylor", "gradient", "snip", "fisher", "obd", "wanda", "wanda-lamp",
     "magnitude", "lamp", "random",
     "gate", "gate-fisher", "molchanov", "apoz", "activation", "bn-scale",
 ]  # fmt: skip
@@ -33,7 +33,7 @@ GOALS = ("sparsity", "threshold", "channels", "search")
 BUDGETS = ("max_macs", "max_parameters", "max_bytes", "max_latency_ms")
 BY_BUDGET: Score = "gate-fisher"
 """The score where a budget decides and none is named."""
-BY_RAMP: Score = "wanda-root"
+BY_RAMP: Score = "wanda-lamp"
 """The score where zeros grow on a ramp and none is named."""
 
 

@@ -130,7 +130,8 @@ def test_wanda_multiplies_by_the_norm_of_what_is_read() -> None:
     inside = keras.Model(model.inputs, [model.get_layer(n).input for n in ("branch", "hidden")])
     branch, hidden = (np.asarray(y, "f8") for y in inside(x))
     halves = [(x[:5],), (x[5:],)]
-    scores = score_all(model, halves, ["wanda", "wanda-root"])
+    scores = score_model(model, halves, method="wanda")
+    lamps = score_model(model, halves, method="wanda-lamp")
     norms = {
         "conv/kernel": np.sqrt((x.astype("f8") ** 2).sum(axis=(0, 1, 2)))[:, None],
         "branch/kernel": np.sqrt((branch**2).sum(axis=(0, 1, 2)))[:, None],
@@ -138,8 +139,10 @@ def test_wanda_multiplies_by_the_norm_of_what_is_read() -> None:
     }
     for name, norm in norms.items():
         size = np.abs(np.asarray(kernels(model)[name].variable))
-        for method, by in (("wanda", norm), ("wanda-root", np.sqrt(norm / np.sqrt(len(x))))):
-            np.testing.assert_allclose(scores[method].weights[name], size * by, rtol=1e-5)
+        np.testing.assert_allclose(scores.weights[name], size * norm, rtol=1e-5)
+        squares = size.astype("f8") ** 2 * norm / np.sqrt(len(x))
+        lamp = [value / squares[squares >= value].sum() for value in squares.ravel()]
+        np.testing.assert_allclose(lamps.weights[name].ravel(), lamp, rtol=1e-4)
 
 
 def stepped(model: Any, group: Group, channel: int, role: str, step: float) -> Any:

@@ -97,7 +97,7 @@ def test_a_budget_alone_and_a_ramp_have_the_score_that_did_best_by_them(folder: 
     named = load(folder, edited("sparsity = 0.9", 'score = "gate"\nmax_macs = 0.5')).prune
     assert named.score == ("gate",)
     ramped = load(folder, edited("sparsity = 0.9", "sparsity = 0.9\nramp = 0.5")).prune
-    assert ramped.score == ("wanda-root",)
+    assert ramped.score == ("wanda-lamp",)
     asked = 'sparsity = 0.9\nramp = 0.5\nscore = "taylor"'
     assert load(folder, edited("sparsity = 0.9", asked)).prune.score == ("taylor",)
 
@@ -136,7 +136,7 @@ max_bytes = "x"
         "edgeprune.toml: 'threads' must be a whole number, not 2.5",
         "edgeprune.toml: 'data.validation' must be below 1, not 2",
         "edgeprune.toml: 'prune.score[0]' must be 'taylor', 'gradient', 'snip', 'fisher', 'obd', "
-        "'wanda', 'wanda-root', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', "
+        "'wanda', 'wanda-lamp', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', "
         "'molchanov', 'apoz', 'activation' or 'bn-scale', not the "
         "string 'tailor'; did you mean 'taylor'?",
         "edgeprune.toml: 'export.formats[1]' must be 'fp32', 'fp32-sparse' or 'onnx-fp32', not "

@@ -20,14 +20,14 @@ from edgeprune.scoring.formulas import (
     snip,
     taylor,
     wanda,
-    wanda_root,
+    wanda_lamp,
 )
 from edgeprune.scoring.formulas.formula import Formula
 
 METHODS: Mapping[str, Formula] = {
     module.FORMULA.name: module.FORMULA
     for module in (
-        taylor, gradient, snip, fisher, obd, wanda, wanda_root, magnitude, lamp, random,
+        taylor, gradient, snip, fisher, obd, wanda, wanda_lamp, magnitude, lamp, random,
         gate, gate_fisher, molchanov, apoz, activation, bn_scale,
     )
 }  # fmt: skip

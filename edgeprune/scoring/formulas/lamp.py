@@ -15,10 +15,11 @@ from edgeprune.scoring.statistics import Statistics
 
 def score(statistics: Statistics) -> dict[str, FloatArray]:
     """One float32 score per element; the largest of a kernel scores 1."""
-    return {name: _score(value) for name, value in statistics.values.items()}
+    return {name: layer_adaptive(value) for name, value in statistics.values.items()}
 
 
-def _score(value: FloatArray) -> FloatArray:
+def layer_adaptive(value: FloatArray) -> FloatArray:
+    """Of each element its square over that of all that are no smaller; float32, 0 of zeros."""
     squares = np.square(value.reshape(-1), dtype=np.float64)
     order = np.argsort(squares, kind="stable")
     ranked = squares[order]
