@@ -44,7 +44,18 @@ def write_page() -> None:
 def page(tables: dict[str, Table] | None = None) -> str:
     """The text."""
     tables = tables or {task.name: Table(task.cells()) for task in TASKS}
-    return HEAD + "".join(_section(task, tables[task.name]) for task in TASKS)
+    return HEAD + _cost(tables) + "".join(_section(task, tables[task.name]) for task in TASKS)
+
+
+def _cost(tables: dict[str, Table]) -> str:
+    """What all of it took; by the clock where a cell does not say how long a core worked."""
+    cells = {cell.name: cell for table in tables.values() for cell in table.cells}
+    kept = [result for cell in cells.values() if (result := cell.result()) is not None]
+    hours = sum(each.get("core_seconds", each["seconds"]) for each in kept) / 3600
+    return (
+        f"\n{len(kept)} of {len(cells)} cells are measured; they took {hours:.1f} hours of one "
+        "core (by the clock, other work beside them, where a cell does not say).\n"
+    )
 
 
 def _section(task: Task, table: Table) -> str:
