@@ -30,6 +30,7 @@ _RESULTS = (
 """What a file that answers wrongly has none of."""
 
 
+_NO_MODEL = "the file's model was not asked"
 _OWN = "it is the engine that others are compared with"
 
 
@@ -63,6 +64,8 @@ class Measurement:
         outputs_match: this machine's engine answers the same, for the same inputs; ``None``: it is
             that engine.
         difference: the largest, of the largest output; ``None`` where an output is no number.
+        model_match: the file's Keras model answers the same; ``None``: it was not asked.
+        model_difference: likewise.
     """
 
     artifact: str
@@ -88,6 +91,13 @@ class Measurement:
     date: str = ""
     outputs_match: bool | None = None
     difference: float | None = None
+    model_match: bool | None = None
+    model_difference: float | None = None
+
+    @property
+    def wrong(self) -> bool:
+        """Its outputs are not what they must be: its latency is no result."""
+        return self.outputs_match is False or self.model_match is False
 
     def percentile_ms(self, percent: float) -> float:
         """A percentile of the latency; milliseconds."""
@@ -165,25 +175,23 @@ class Measurement:
             "peak_memory_bytes": self.peak_memory_bytes,
             "baseline_memory_bytes": self.baseline_memory_bytes,
             "device": dict(self.device),
-            "outputs_match": unavailable(_OWN)
-            if self.outputs_match is None
-            else self.outputs_match,
-            "difference": self._difference(),
+            "outputs_match": _or_why(self.outputs_match, _OWN),
+            "difference": _apart(self.outputs_match, self.difference, _OWN),
+            "model_match": _or_why(self.model_match, _NO_MODEL),
+            "model_difference": _apart(self.model_match, self.model_difference, _NO_MODEL),
         }
-        if self.outputs_match is False:
+        if self.wrong:
             wrong = unavailable("the outputs are wrong: latency_ns is how long that took")
             found.update(dict.fromkeys(_RESULTS, wrong))
         return found
 
-    def _difference(self) -> Any:
-        if self.difference is not None:
-            return self.difference
-        return unavailable(_OWN if self.outputs_match is None else "an output is no number")
-
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Measurement:
         """Read what :meth:`facts` gave; statistics are computed anew."""
-        match, apart = facts.get("outputs_match"), facts.get("difference")
+        answers: dict[str, Any] = {
+            key: value if isinstance(value := facts.get(key), bool | float) else None
+            for key in ("outputs_match", "difference", "model_match", "model_difference")
+        }
         return cls(
             artifact=facts["artifact"],
             file=facts["file"],
@@ -197,10 +205,27 @@ class Measurement:
             load_ns=round(facts["load_ms"] * 1e6),
             first_ns=round(facts["first_ms"] * 1e6),
             device=facts["device"],
-            outputs_match=match if isinstance(match, bool) else None,
-            difference=apart if isinstance(apart, float) else None,
+            **answers,
             **{key: facts[key] for key in _LATER if key in facts},
         )
+
+
+def wrong_outputs(facts: Mapping[str, Any]) -> str:
+    """Of what ``--json`` has of a file: that its outputs are wrong, in a line; else empty."""
+    for key, whose in (("outputs_match", "this machine's engine"), ("model_match", "its model")):
+        if facts.get(key) is False:
+            return f"{facts['file']}: its outputs on {facts['target']} are not those of {whose}"
+    return ""
+
+
+def _or_why(match: bool | None, why: str) -> Any:
+    return unavailable(why) if match is None else match
+
+
+def _apart(match: bool | None, difference: float | None, why: str) -> Any:
+    if difference is not None:
+        return difference
+    return unavailable(why if match is None else "an output is no number")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.api.given import as_model, as_path
 from edgeprune.artifacts import Artifact
+from edgeprune.errors import VerificationError
 from edgeprune.measurements import Measurement, Verification
 from edgeprune.progress import SILENT, Progress
 from edgeprune.results import Result
@@ -54,18 +55,40 @@ def verify(
 
 
 def bench(
-    artifact: Artifact | Path | str, target: str | Target = "host", *, runs: int = 50
+    artifact: Artifact | Path | str,
+    target: str | Target = "host",
+    *,
+    runs: int = 50,
+    ssh: str | None = None,
 ) -> Measurement:
     """Time a file on a target, in a child process; batch 1 as exported.
 
+    Args:
+        artifact: the file.
+        target: this machine, or a board that is reached over ssh.
+        runs: timed inferences at least.
+        ssh: where the board is, ``user@host``; else ``EDGEPRUNE_SSH`` or the user's list of boards
+            says it.
+
     Raises:
         MeasurementError: the target cannot be reached from here, or the file does not run.
+        VerificationError: the board answers otherwise than this machine's engine.
+        InputError: ``ssh`` for a target that is no board.
     """
     from edgeprune.benchmarking import bench_files
+    from edgeprune.benchmarking.reaching import connection, place_of
     from edgeprune.targets import Target
 
     profile = target if isinstance(target, Target) else Target.load(target)
-    return bench_files([as_path(artifact)], profile, runs=runs)[0]
+    path, (transport, python) = as_path(artifact), connection(profile, ssh, None)
+    with place_of(profile, transport, python) as place:
+        (found,) = bench_files([path], profile, runs=runs, place=place)
+    if found.wrong:
+        raise VerificationError(
+            f"{path}: its outputs on {profile.name} are not those of this machine's engine; its "
+            "latency there is no result"
+        )
+    return found
 
 
 def run(recipe: Path | str | Recipe, *, progress: Progress = SILENT) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,21 @@ from edgeprune.artifacts import Port
 TOLERANCE = 1e-4
 """Of the largest output, between two machines; whole numbers may differ by one step."""
 _SEED = 20
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Fixed inputs of a file, and what its model answers to them.
+
+    Attributes:
+        inputs: one array an input of the model, in its order, all samples along axis 0.
+        expected: one array an output, likewise.
+        tolerance: within which the file has to answer so, of the largest of each output.
+    """
+
+    inputs: tuple[npt.NDArray[Any], ...]
+    expected: tuple[npt.NDArray[Any], ...]
+    tolerance: float = TOLERANCE
 
 
 def seeded(port: Port) -> npt.NDArray[Any]:
@@ -29,10 +45,13 @@ def seeded(port: Port) -> npt.NDArray[Any]:
 
 
 def compared(
-    wanted: Sequence[npt.NDArray[Any]], found: Sequence[npt.NDArray[Any]]
+    wanted: Sequence[npt.NDArray[Any]],
+    found: Sequence[npt.NDArray[Any]],
+    tolerance: float = TOLERANCE,
 ) -> tuple[bool, float | None]:
     """Whether outputs are the same, and how far they are apart, of the largest; ``None`` where one
-    is no number, or of another shape."""
+    is no number, or of another shape. ``tolerance`` is of the largest output; whole numbers may
+    differ by a step."""
     if [each.shape for each in wanted] != [each.shape for each in found]:
         return False, None
     match, worst = True, 0.0
@@ -42,7 +61,7 @@ def compared(
             return False, None
         scale = float(np.abs(a).max(initial=0.0))
         apart = float(np.abs(a - b).max(initial=0.0))
-        allowed = 1.0 if one.dtype.kind in "iub" else TOLERANCE * scale
+        allowed = 1.0 if one.dtype.kind in "iub" else tolerance * scale
         match &= apart <= allowed
         worst = max(worst, apart / scale if scale else apart)
     return match, worst

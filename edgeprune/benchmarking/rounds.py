@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgeprune.artifacts import Artifact, Port
 from edgeprune.benchmarking.comparing import ROUNDS
 from edgeprune.benchmarking.conditions import between
-from edgeprune.benchmarking.outputs import compared, seeded
+from edgeprune.benchmarking.outputs import TOLERANCE, Golden, compared, seeded
 from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.statistics import steady
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
@@ -118,6 +118,7 @@ def bench_files(
     batch: int | None = None,
     seconds: float = SECONDS,
     place: Place = HERE,
+    golden: Sequence[Golden | None] = (),
     progress: Progress = SILENT,
 ) -> list[Measurement]:
     """Time files in turns (A B A B …), each in a child process of its own.
@@ -143,6 +144,8 @@ def bench_files(
         seconds: timed for each file, after which no round is begun that ``runs`` does not ask for.
         place: where; a board answers further inputs at the end, and what it answers is compared
             with this machine's engine.
+        golden: of each file, what a board is asked instead of seeded inputs; its answers are then
+            compared with the model's too.
 
     Returns:
         One measurement per file, in their order.
@@ -181,16 +184,26 @@ def bench_files(
         ]  # fmt: skip
         if place.own:
             return found
-        return [_checked(each, one.runner) for each, one in zip(found, timed, strict=True)]
+        about = golden or [None] * len(found)
+        return [
+            checked(each, one.runner, gold)
+            for each, one, gold in zip(found, timed, about, strict=True)
+        ]
 
 
-def _checked(measurement: Measurement, runner: Runner) -> Measurement:
+def checked(measurement: Measurement, runner: Runner, golden: Golden | None = None) -> Measurement:
     """With what became of its outputs; after the timing, whose first inference is a figure too."""
-    inputs = [seeded(port) for port in runner.inputs]
+    inputs = [seeded(port) for port in runner.inputs] if golden is None else golden.inputs
     with Runner(runner.path) as here:
         wanted = here.infer(inputs)
-    match, difference = compared(wanted, runner.infer(inputs))
-    return replace(measurement, outputs_match=match, difference=difference)
+    answers = runner.infer(inputs)
+    match, difference = compared(wanted, answers)
+    found = replace(measurement, outputs_match=match, difference=difference)
+    if golden is None:
+        return found
+    # The board may round otherwise, on top of what the file itself may differ by.
+    match, difference = compared(golden.expected, answers, golden.tolerance + TOLERANCE)
+    return replace(found, model_match=match, model_difference=difference)
 
 
 def _rounds(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.errors import InputError
-from edgeprune.measurements import Measurement
+from edgeprune.measurements import Measurement, wrong_outputs
 from edgeprune.schemas import check_schema
 
 WANTED = "the JSON of 'edgeprune bench FILE --json'"
@@ -67,7 +67,7 @@ def _read(facts: Any, path: Path) -> Saved:
         raise InputError(
             f"{path}: {name} has cold starts, which are not compared; leave out --cold"
         )
-    if facts.get("outputs_match") is False:
+    if wrong_outputs({"target": "", "file": name, **facts}):
         raise InputError(f"{path}: {name} gave wrong outputs; its latency is no result")
     try:
         measurement = Measurement.from_facts(facts)

@@ -10,13 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from edgeprune.cli.common import verb
-from edgeprune.cli.options import Json, Loss, Metric, Threads, Trust
+from edgeprune.cli.options import BoardAddresses, Json, Loss, Metric, Threads, Trust
 from edgeprune.cli.terminal import Session
 
 RECIPE = Path("edgeprune.toml")
 RecipePath = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A recipe, or the folder it lies in.")
 ]
+
+
+class Emulator(StrEnum):
+    qemu = "qemu"
 
 
 class Noun(StrEnum):
@@ -59,6 +63,11 @@ def run(
     depfile_goal: Annotated[
         str | None, typer.Option(metavar="GOAL", help="Make's own name of what they make ($@).")
     ] = None,
+    ssh: BoardAddresses = None,
+    via: Annotated[
+        Emulator | None,
+        typer.Option("--via", help="qemu: count every file's instructions as each ARM target."),
+    ] = None,
     trust_model: Trust = False,
     json: Json = False,
 ) -> int:
@@ -76,6 +85,8 @@ def run(
         "sets": tuple(sets or ()),
         "quick": quick,
         "trust_model": trust_model,
+        "ssh": tuple(ssh or ()),
+        "emulated": via is Emulator.qemu,
     }
     if dry_run:
         stages = pipeline.dry_run(recipe, **given)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgeprune.files import now
-from edgeprune.measurements import Measurement
+from edgeprune.measurements import Measurement, wrong_outputs
 from edgeprune.pipeline.gates import judge, no_file, unjudged
 from edgeprune.pipeline.steps import before_variants, deciding
 from edgeprune.pipeline.work import Work
@@ -79,12 +79,20 @@ class Assembly:
         return facts
 
     def counts(self, target: Target) -> dict[str, Any] | None:
-        """What was counted in the emulated target; ``None`` where no gate asks for it."""
+        """What was counted in the emulated target; ``None`` where nobody asks for it."""
         step = f"count-{target.name}"
         if step not in self.work.steps:
             return None
         facts: dict[str, Any] = self.work.read(step, "counts.json")
         return facts
+
+    def wrong(self, target: Target) -> list[str]:
+        """The files to be released whose outputs on the target's board are wrong, a line each."""
+        return [
+            line
+            for key, facts in self.bench(target)["files"].items()
+            if key.startswith("after-") and (line := wrong_outputs(facts))
+        ]
 
     def measurements(self, targets: Iterable[Target]) -> list[Measurement]:
         """Every measurement with its raw samples."""
@@ -92,6 +100,7 @@ class Assembly:
             Measurement.from_facts(facts)
             for target in targets
             for facts in self.bench(target)["files"].values()
+            if not wrong_outputs(facts)
         ]
 
     def result(self, targets: Iterable[Target]) -> Result:
@@ -141,12 +150,15 @@ class Assembly:
             note=bench["note"],
         )
         counts = self.counts(target)
-        if role == "after" and counts is not None:
+        counts = counts.get("before") if counts is not None and role == "before" else counts
+        if counts is not None:
             reason = counts["notes"].get(variant, "")
             count = None if reason else counts["files"][variant]["instructions"]
             row = replace(row, instructions=count, uncounted=reason)
         if measured is None:
             return row
+        if wrong := wrong_outputs(measured):
+            return replace(row, note=f"{wrong}, so its latency is no result")
         return replace(
             row,
             median_ms=measured["median_ms"],

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from edgeprune.errors import InputError, RecipeError
 from edgeprune.files import check_file, check_folder, nearest, write_bytes, write_json
 from edgeprune.measurements import Measurement
+from edgeprune.pipeline.boards import Boards, failed_before
 from edgeprune.pipeline.depfiles import depfile_text, folders
 from edgeprune.pipeline.foreseeing import FORESEEN, foresee
 from edgeprune.pipeline.gates import foretold, no_file
@@ -67,6 +68,8 @@ def run(
     depfile: Path | str | None = None,
     depfile_goal: str | None = None,
     trust_model: bool = False,
+    ssh: Sequence[str] = (),
+    emulated: bool = False,
     progress: Progress = SILENT,
 ) -> Result:
     """Carry out a recipe: what is already done is kept, the rest is redone, files are released.
@@ -82,6 +85,9 @@ def run(
             before the release, so that what is released is newer.
         depfile_goal: make's own name of what the rule makes; otherwise the manifests' paths.
         trust_model: load Lambda layers.
+        ssh: where the targets' boards are, ``user@host`` or ``target=user@host``; else as the
+            environment or the user's list of boards says.
+        emulated: count the instructions of every file as each ARM target's core.
         progress: where stages are shown.
 
     Returns:
@@ -92,7 +98,10 @@ def run(
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, sets)
-    road = _Road(recipe, targets, quick=quick, trust_model=trust_model, progress=progress)
+    road = _Road(
+        recipe, targets, quick=quick, trust_model=trust_model, ssh=ssh, emulated=emulated,
+        progress=progress,
+    )  # fmt: skip
     if quick and depfile is not None:
         raise InputError("a quick run releases nothing that make could depend on: no depfile of it")
     if depfile is not None:
@@ -110,6 +119,8 @@ def dry_run(
     sets: Iterable[str] = (),
     quick: bool = False,
     trust_model: bool = False,
+    ssh: Sequence[str] = (),
+    emulated: bool = False,
 ) -> list[StageState]:
     """What :func:`run` would do: every stage, whether it is done, why not, and how long.
 
@@ -122,8 +133,9 @@ def dry_run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, sets)
     road = _Road(
-        recipe, targets, quick=quick, trust_model=trust_model, progress=SILENT, writes=False
-    )
+        recipe, targets, quick=quick, trust_model=trust_model, ssh=ssh, emulated=emulated,
+        progress=SILENT, writes=False,
+    )  # fmt: skip
     return road.states()
 
 
@@ -152,12 +164,16 @@ class _Road:
         *,
         quick: bool,
         trust_model: bool,
+        ssh: Sequence[str],
+        emulated: bool,
         progress: Progress,
         writes: bool = True,
     ) -> None:
         self.quick = quick
+        self.emulated = emulated
         self.progress = progress
         self.targets = _chosen(recipe, targets)
+        self.boards = Boards.of(self.targets, ssh)
         # One model for every target, also where a run releases for a few of them.
         self.profiles = _chosen(recipe, ()) if is_open(recipe) else self.targets
         self._rounding = told(recipe, self.profiles)
@@ -201,7 +217,10 @@ class _Road:
     def _states(self) -> list[StageState]:
         return [
             StageState(
-                step.name, step.stage.done, step.stage.why_not(), self._timings.estimate(step)
+                step.name,
+                step.stage.done and not failed_before(step),
+                "its board failed" if failed_before(step) else step.stage.why_not(),
+                self._timings.estimate(step),
             )
             for step in self._foreseen()
         ]
@@ -227,7 +246,8 @@ class _Road:
             gates = self.recipe.gates_for(target.name, target.gates)
             counted = gates.max_instructions is not None
             uncounted = uncountable(target) if counted else None
-            for line in foretold(self.recipe, target, unreachable(target), uncounted):
+            untimed = None if self.boards.said(target) else unreachable(target)
+            for line in foretold(self.recipe, target, untimed, uncounted):
                 self.progress.say(f"note: {line}")
 
     def released(self, target: Target) -> Path:
@@ -253,7 +273,9 @@ class _Road:
         return [*self.inputs.files(), *sorted(found), *profiles]
 
     def _steps(self) -> list[Step]:
-        return Table(self.recipe, self.inputs, self.workspace, self.targets).steps()
+        return Table(
+            self.recipe, self.inputs, self.workspace, self.targets, self.boards, self.emulated
+        ).steps()
 
     def _foreseen(self) -> list[Step]:
         """The steps, once what they would be refused for was looked for; where none of those that
@@ -269,9 +291,9 @@ class _Road:
         steps = self._foreseen()
         named = {step.name: step for step in steps}
         targets = {target.name: target for target in self.targets}
-        work = Work(self.recipe, self.inputs, named, targets, self.progress)
+        work = Work(self.recipe, self.inputs, named, targets, self.progress, self.boards)
         for step in steps:
-            if not step.stage.done:
+            if not step.stage.done or failed_before(step):
                 self._carry_out(work, step)
             work.say_what_cannot_hold(step)
         return work
@@ -294,8 +316,10 @@ class _Road:
             broken = [v.gate for v in result.broken if v.target == target.name]
             if self.quick:
                 continue
-            if broken and assembly.files(target):
-                held[target.name] = "broken: " + ", ".join(dict.fromkeys(broken))
+            wrong = assembly.wrong(target)
+            if (broken or wrong) and assembly.files(target):
+                gates = "broken: " + ", ".join(dict.fromkeys(broken))
+                held[target.name] = "; ".join([*wrong, *([gates] if broken else [])])
                 release(assembly, result, target, self._own("held") / target.name)
             elif not assembly.files(target):
                 held[target.name] = no_file(target, assembly.formats)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeprune.benchmarking import counting_facts
+from edgeprune.benchmarking.reaching import may_be_board
+from edgeprune.pipeline.boards import Boards
 from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES, Recipe
 from edgeprune.recoveries import which_train, without_training
@@ -79,6 +81,8 @@ class Table:
     inputs: Inputs
     workspace: Workspace
     targets: tuple[Target, ...]
+    boards: Boards = field(default_factory=Boards)
+    emulated: bool = False
     _steps: dict[str, Step] = field(default_factory=dict)
 
     def steps(self) -> list[Step]:
@@ -112,7 +116,8 @@ class Table:
         evaluation = {**self._data("evaluate"), "task": self.inputs.task_identity()}
         self._add("evaluate", evaluation, libraries, after=exports, files=roles)
         for target in self.targets:
-            facts = {"target": target.measuring_facts(), "host": _host()}
+            about = {"target": target.measuring_facts(), "host": _host()}
+            facts = {**about, **self.boards.facts(target)}
             self._add(
                 f"bench-{target.name}",
                 facts,
@@ -122,14 +127,16 @@ class Table:
                 files=roles,
                 target=target.name,
             )
-            if recipe.gates_for(target.name, target.gates).max_instructions is not None:
+            wanted = recipe.emulates(target.name) or (self.emulated and may_be_board(target))
+            if wanted or recipe.gates_for(target.name, target.gates).max_instructions is not None:
                 self._add(
                     f"count-{target.name}",
                     counting_facts(target),
                     libraries,
                     kind="count",
-                    after=tuple(f"export-after-{variant}" for variant in formats),
+                    after=exports if wanted else exports[len(befores) :],
                     files=formats,
+                    befores=befores if wanted else (),
                     target=target.name,
                 )
         return list(self._steps.values())

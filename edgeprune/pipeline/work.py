@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgeprune.datasets import Dataset
-from edgeprune.errors import EmulationError, MeasurementError, TrainingError
+from edgeprune.errors import ArtifactError, EmulationError, MeasurementError, TrainingError
 from edgeprune.files import now, write_json
+from edgeprune.pipeline.boards import Boards, golden
 from edgeprune.pipeline.gates import beyond, finite, no_file
 from edgeprune.pipeline.goals import Goal
 from edgeprune.pipeline.inputs import Inputs
@@ -48,6 +49,7 @@ class Work:
     steps: Mapping[str, Step]
     targets: Mapping[str, Target]
     progress: Progress
+    boards: Boards = field(default_factory=Boards)
 
     def do(self, step: Step, folder: Path) -> None:
         """Run ``step`` into ``folder``."""
@@ -305,8 +307,10 @@ class Work:
         return data
 
     def _bench(self, step: Step, folder: Path) -> None:
-        """Every file that the target runs, interleaved; a target out of reach leaves its reason."""
+        """Every file that the target runs, interleaved; a target out of reach leaves its reason,
+        and a board that failed is tried again by the next run."""
         from edgeprune.benchmarking import bench_files
+        from edgeprune.benchmarking.reaching import place_of
 
         target = self.targets[step.facts["target"]]
         files = [(role, variant) for role, variant in step.facts["files"] if target.takes(variant)]
@@ -317,10 +321,25 @@ class Work:
             facts["note"] = no_file(target, after)
             write_json(folder / "bench.json", facts)
             return
+        transport, python = self.boards.transport(target)
+        asked = [] if transport is None else [golden(self, *each) for each in files]
         try:
-            measured = bench_files(paths, target, seconds=BENCH_SECONDS, progress=self.progress)
-        except MeasurementError as error:
+            with place_of(target, transport, python) as place:
+                measured = bench_files(
+                    paths, target, seconds=BENCH_SECONDS, place=place, golden=asked,
+                    progress=self.progress,
+                )  # fmt: skip
+        except (MeasurementError, ArtifactError) as error:
+            if transport is None and isinstance(error, ArtifactError):
+                raise
             facts["note"] = str(error)
+            if transport is not None:
+                # What is kept goes into reports and releases, which name no hosts.
+                facts["note"] = (
+                    f"not measured: {facts['note'].replace(transport.where, 'its board')}"
+                )
+                facts["failed"] = True
+                self.progress.say(f"note: {target.name}: not measured: {error}")
         else:
             facts["date"] = now()
             for (role, variant), measurement in zip(files, measured, strict=True):
@@ -331,25 +350,31 @@ class Work:
 
     def _count(self, step: Step, folder: Path) -> None:
         """Instructions of every file that the target runs, emulated; one that cannot be counted
-        leaves its reason."""
+        leaves its reason. The original's files are counted for the table alone."""
+        target = self.targets[step.facts["target"]]
+        facts = self._counted(target, "after", step.facts["files"])
+        if step.facts["befores"]:
+            facts["before"] = self._counted(target, "before", step.facts["befores"])
+        write_json(folder / "counts.json", facts)
+
+    def _counted(self, target: Target, role: str, variants: Iterable[str]) -> dict[str, Any]:
         from edgeprune.benchmarking import count_files
         from edgeprune.emulation import Land
 
-        target = self.targets[step.facts["target"]]
         facts: dict[str, Any] = {"files": {}, "notes": {}}
-        for variant in filter(target.takes, step.facts["files"]):
-            path = self.artifact_path("after", variant)
+        for variant in filter(target.takes, variants):
+            path = self.artifact_path(role, variant)
             try:
                 (count,) = count_files([path], target, Land.required(), progress=self.progress)
             except (EmulationError, MeasurementError) as error:
                 facts["notes"][variant] = str(error)
                 continue
-            facts["files"][variant] = {**count.facts(), "file": f"after {variant}"}
+            facts["files"][variant] = {**count.facts(), "file": f"{role} {variant}"}
             if not count.outputs_match:
                 facts["notes"][variant] = "emulated, the file's outputs are not this machine's"
             elif count.instructions is None:
                 facts["notes"][variant] = count.uncounted
-        write_json(folder / "counts.json", facts)
+        return facts
 
     # -- what the stages share ----------------------------------------------------------------
 

@@ -172,6 +172,10 @@ class Recipe(Strict):
                 return section.gates.over(self.gates.over(profile or Gates()))
         raise KeyError(target)
 
+    def emulates(self, target: str) -> bool:
+        """Whether a target's instructions are to be counted, gate or no gate."""
+        return any(each.name == target and each.via == "qemu" for each in self.targets)
+
     def digest_facts(self) -> dict[str, Any]:
         """What decides results, defaults spelt out, as JSON values: for keys and the manifest.
 

@@ -190,6 +190,10 @@ class TargetSection(Strict):
         description="Name of a profile: targets/<name>.toml beside the recipe, or one of ours.",
     )
     gates: Gates = Field(default=Gates(), description="Override [gates] for this target.")
+    via: Literal["qemu"] | None = Field(
+        default=None,
+        description="qemu: count the instructions of each file as this target's core.",
+    )
 
 
 def _names_once(targets: tuple[TargetSection, ...]) -> tuple[TargetSection, ...]:

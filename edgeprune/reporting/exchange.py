@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from edgeprune.measurements import wrong_outputs
 from edgeprune.reporting import histories, measured
 from edgeprune.reporting.text import drawn_table, escaped
 
@@ -46,7 +47,7 @@ def rows_of(facts: Facts) -> Iterator[Row]:
             yield _row({**series, **newest}, newest, f"commit {histories.commit_of(newest)}")
     elif _timed(facts):
         for each in measured.measurements_of(facts):
-            if each.get("outputs_match") is False:
+            if wrong_outputs(each):
                 continue  # its latency is no result
             yield _row(each, _ends(each), f"{len(each['latency_ns'])} runs")
     else:
@@ -170,8 +171,7 @@ def _ends(each: Facts) -> Facts:
 def _limits(facts: Facts) -> Iterator[tuple[str, str, str, str]]:
     """What can be broken: name, target, outcome, and a line of it."""
     for each in measured.measurements_of(facts) if _timed(facts) else ():
-        if each.get("outputs_match") is False:
-            told = "its outputs are not those of this machine's engine"
+        if told := wrong_outputs(each):
             yield f"{each['file']}: outputs", each["target"], "broken", told
     for each in facts.get("failed", ()):
         yield f"{each['target']}: measured", each["target"], "broken", each["error"]

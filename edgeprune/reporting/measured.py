@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from edgeprune.measurements import wrong_outputs
 from edgeprune.reporting import numbers
 from edgeprune.reporting.tables import Table
 
@@ -48,11 +49,7 @@ def failures(facts: Facts) -> list[str]:
     """A line for each of several targets that gave nothing, and for each file of which a target's
     outputs are wrong."""
     lines = [f"{each['target']}: {each['error']}" for each in facts.get("failed", ())]
-    lines += [
-        f"{each['file']}: its outputs on {each['target']} are not those of this machine's engine"
-        for each in measurements_of(facts)
-        if _wrong(each)
-    ]
+    lines += [line for each in measurements_of(facts) if (line := wrong_outputs(each))]
     return lines
 
 
@@ -72,7 +69,7 @@ def measured_table(measurements: Sequence[Facts]) -> Table:
         for each in measurements
     ]
     columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
-    marks = tuple("broken" if _wrong(each) else "" for each in measurements)
+    marks = tuple("broken" if wrong_outputs(each) else "" for each in measurements)
     about = measurements[0]
     here = about["via"] == "local"
     title = f"Measured on {about['target']}"
@@ -84,10 +81,6 @@ def measured_table(measurements: Sequence[Facts]) -> Table:
 def _known(figure: Any) -> float | None:
     """``None`` where it says why it is missing."""
     return None if isinstance(figure, Mapping) else figure
-
-
-def _wrong(facts: Facts) -> bool:
-    return facts.get("outputs_match") is False
 
 
 def cold_table(starts: Sequence[Facts]) -> Table:
@@ -178,7 +171,7 @@ def measured_lines(facts: Facts) -> Iterator[str]:
             yield f"{facts['file']}: not from a cold cache: {kept['reason']}"
         return
     name, about = facts["file"], facts["median_interval_ms"]
-    if _wrong(facts):
+    if wrong_outputs(facts):
         yield f"{name}: its outputs are wrong, so its latency is kept (--json) and not shown"
         return
     known = "the median's interval is unknown"

@@ -42,11 +42,13 @@ def row_tables(result: Result, *, wide: bool = False) -> list[Table]:
     tables = []
     for target in dict.fromkeys(row.target for row in result.rows):
         rows = [row for row in result.rows if row.target == target]
+        counted = any(row.instructions is not None for row in rows)
+        columns = (*COLUMNS, "instr.") if counted else COLUMNS
         tables.append(
             Table(
                 title=f"{target}: {result.metric}, before and after",
-                columns=("", "file", "variant", *COLUMNS[2:]) if wide else COLUMNS,
-                rows=tuple(_cells(row, wide) for row in rows),
+                columns=("", "file", "variant", *columns[2:]) if wide else columns,
+                rows=tuple(_cells(row, wide, counted) for row in rows),
                 marks=tuple(row.role for row in rows),
                 notes=_remarks(rows),
                 words=3 if wide else 2,
@@ -55,7 +57,7 @@ def row_tables(result: Result, *, wide: bool = False) -> list[Table]:
     return tables
 
 
-def _cells(row: Row, wide: bool) -> tuple[str, ...]:
+def _cells(row: Row, wide: bool, counted: bool) -> tuple[str, ...]:
     return (
         row.role,
         *((row.file,) if wide else ()),
@@ -69,6 +71,7 @@ def _cells(row: Row, wide: bool) -> tuple[str, ...]:
         numbers.size(row.gzip_bytes),
         numbers.latency(row.median_ms),
         numbers.latency(row.p95_ms),
+        *((numbers.count(row.instructions),) if counted else ()),
     )
 
 

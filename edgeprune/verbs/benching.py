@@ -47,9 +47,9 @@ def bench_paths(
     Args:
         ssh: addresses of boards, ``user@host`` or ``target=user@host``.
     """
+    from edgeprune.benchmarking.reaching import connection, may_be_board
     from edgeprune.targets import Target
     from edgeprune.transports import addressed
-    from edgeprune.verbs.boards import connection, may_be_board
     from edgeprune.verbs.several import Asked, at_once
 
     profiles = [Target.load(name) for name in dict.fromkeys(targets)]

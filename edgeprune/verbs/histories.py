@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeprune.errors import InputError
 from edgeprune.files import SCHEMA, check_folder, write_bytes
+from edgeprune.measurements import wrong_outputs
 from edgeprune.verbs.sources import Facts, placed
 
 
@@ -68,7 +69,7 @@ def keeping(facts: Facts) -> Facts | None:
     """What bench found without what is no result: files with wrong outputs, and the errors of
     targets that failed, which name hosts; ``None`` where nothing is left."""
     each = facts.get("measurements", [facts])
-    right = [one for one in each if one.get("outputs_match") is not False]
+    right = [one for one in each if not wrong_outputs(one)]
     if not right:
         return None
     if "measurements" not in facts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from edgeprune.verbs.comparing import paired
 from edgeprune.verbs.sources import Facts
 
 if TYPE_CHECKING:
-    from edgeprune.benchmarking.places import Place
     from edgeprune.targets import Target
     from edgeprune.transports import Transport
 
@@ -43,9 +41,9 @@ def timed_facts(
     """Time files on a target, by ``transport`` where it is a board, in ``python`` there. ``runs``
     and ``seconds`` are as the library has them where ``None``; where ``seconds`` alone is given, as
     few runs as a figure takes."""
-    from edgeprune.benchmarking import ROUNDS, bench_files, connected
+    from edgeprune.benchmarking import ROUNDS, bench_files
     from edgeprune.benchmarking.cold import RUNS, bench_cold
-    from edgeprune.benchmarking.places import HERE
+    from edgeprune.benchmarking.reaching import place_of
     from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS, WARMUP
 
     if profile_nodes:
@@ -74,10 +72,7 @@ def timed_facts(
             threads=threads, batch=batch, progress=progress,
         )  # fmt: skip
         return gathered(profile.name, _sourced([each.facts() for each in starts]))
-    with contextlib.ExitStack() as stack:
-        place: Place = HERE
-        if transport is not None:
-            place = stack.enter_context(connected(profile, transport, python=python))
+    with place_of(profile, transport, python) as place:
         found = bench_files(
             artifacts,
             profile,
@@ -91,7 +86,7 @@ def timed_facts(
         )
     facts = gathered(profile.name, measured_facts(found))
     # What answers wrongly is neither faster nor slower than anything.
-    if len(found) > 1 and all(each.outputs_match is not False for each in found):
+    if len(found) > 1 and not any(each.wrong for each in found):
         facts["comparisons"] = paired(found, max_slowdown)
     return facts
 

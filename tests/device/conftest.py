@@ -76,3 +76,36 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
     server.start()
     yield server
     server.stop()
+
+
+WRONG = """
+import importlib.util, os
+real = [p for p in __import__("ai_edge_litert").__path__ if p != os.path.dirname(__file__)][0]
+spec = importlib.util.spec_from_file_location("ai_edge_litert._real", real + "/interpreter.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+class Interpreter(module.Interpreter):
+    def __init__(self, **told):
+        if os.environ.get("REFUSE"):
+            raise ValueError("Didn't find op for builtin opcode 'FULLY_CONNECTED' version '99'")
+        super().__init__(**told)
+    def tensor(self, index):
+        view = super().tensor(index)
+        outputs = [about["index"] for about in self.get_output_details()]
+        return (lambda: view() + 0.01) if index in outputs else view
+"""
+
+
+@pytest.fixture
+def other_engine(real: RealServer, tmp_path: Path) -> RealServer:
+    """A board whose LiteRT answers a little off."""
+    package = tmp_path / "other" / "ai_edge_litert"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import pkgutil\n__path__ = pkgutil.extend_path(__path__, __name__)\n"
+    )
+    (package / "interpreter.py").write_text(WRONG)
+    real.stop()
+    real.environment = {"PYTHONPATH": str(package.parent)}
+    real.start()
+    return real

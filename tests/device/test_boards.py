@@ -18,9 +18,13 @@ import numpy as np
 import pytest
 from board_servers import OddServer, RealServer
 
+import edgeprune
 from edgeprune.benchmarking import bench_files, boards, connected
+from edgeprune.benchmarking.outputs import Golden
 from edgeprune.cli import main
-from edgeprune.errors import DeviceError, LostError
+from edgeprune.errors import DeviceError, InputError, LostError, VerificationError
+from edgeprune.measurements import Measurement, wrong_outputs
+from edgeprune.runtimes import run_file
 from edgeprune.targets import Target
 from edgeprune.transports import FakeTransport
 
@@ -94,39 +98,6 @@ def test_this_machine_as_the_target(models: Path, capfd: Capture) -> None:
     assert code == 0 and facts["via"] == "local" and facts["outputs_match"] is True
     code, _, (line,) = bench(capfd, models / "a.tflite", "--via", "local", "--ssh", "x@y")
     assert code == 2 and "--ssh names a board, and --via local is this machine" in line
-
-
-WRONG = """
-import importlib.util, os
-real = [p for p in __import__("ai_edge_litert").__path__ if p != os.path.dirname(__file__)][0]
-spec = importlib.util.spec_from_file_location("ai_edge_litert._real", real + "/interpreter.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-class Interpreter(module.Interpreter):
-    def __init__(self, **told):
-        if os.environ.get("REFUSE"):
-            raise ValueError("Didn't find op for builtin opcode 'FULLY_CONNECTED' version '99'")
-        super().__init__(**told)
-    def tensor(self, index):
-        view = super().tensor(index)
-        outputs = [about["index"] for about in self.get_output_details()]
-        return (lambda: view() + 0.01) if index in outputs else view
-"""
-
-
-@pytest.fixture
-def other_engine(real: RealServer, tmp_path: Path) -> RealServer:
-    """A board whose LiteRT answers a little off."""
-    package = tmp_path / "other" / "ai_edge_litert"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(
-        "import pkgutil\n__path__ = pkgutil.extend_path(__path__, __name__)\n"
-    )
-    (package / "interpreter.py").write_text(WRONG)
-    real.stop()
-    real.environment = {"PYTHONPATH": str(package.parent)}
-    real.start()
-    return real
 
 
 def test_a_wrong_output_is_an_error_and_its_latency_no_result(
@@ -324,6 +295,42 @@ def test_a_connection_that_breaks_before_anything_was_timed_is_made_again(
         connected(target, fake, python=sys.executable),
     ):
         pass
+
+
+def test_a_board_answers_golden_inputs_as_the_model_does_or_is_wrong(
+    models: Path, tmp_path: Path
+) -> None:
+    target, fake = Target.load("my-board"), FakeTransport(tmp_path / "there")
+    inputs = np.random.default_rng(3).random((5, 16), np.float32)
+    right = run_file(models / "a.tflite", [inputs])
+    off = tuple(each + 0.01 * np.abs(each).max() for each in right)
+    about = [Golden((inputs,), tuple(right)), Golden((inputs,), off), Golden((inputs,), off, 0.02)]
+    with connected(target, fake, python=sys.executable) as board:
+        found = bench_files(
+            [models / "a.tflite"] * 3, target, place=board, golden=about,
+            runs=10, seconds=0.2, warmup=1,
+        )  # fmt: skip
+    assert [each.outputs_match for each in found] == [True] * 3
+    assert [each.model_match for each in found] == [True, False, True]
+    assert [each.wrong for each in found] == [False, True, False]
+    assert found[1].model_difference == pytest.approx(0.01, rel=0.1)
+    facts = found[1].facts()
+    assert facts["median_ms"]["availability"] == "unavailable" and facts["latency_ns"]
+    assert "are not those of its model" in wrong_outputs(facts)
+    assert (
+        Measurement.from_facts(facts).wrong and not Measurement.from_facts(found[0].facts()).wrong
+    )
+
+
+def test_from_python_a_board_is_timed_and_a_wrong_one_is_an_error(
+    other_engine: RealServer, models: Path
+) -> None:
+    with pytest.raises(VerificationError, match=r"a\.tflite: its outputs on my-board are not"):
+        edgeprune.bench(models / "a.tflite", "my-board", ssh="board", runs=10)
+    found = edgeprune.bench(models / "c.onnx", "my-board", ssh="board", runs=10)
+    assert (found.via, found.outputs_match) == ("ssh", True)
+    with pytest.raises(InputError, match="'host' is this machine"):
+        edgeprune.bench(models / "c.onnx", ssh="board")
 
 
 def test_a_full_disk_is_said_and_the_board_is_free_again(models: Path, tmp_path: Path) -> None:

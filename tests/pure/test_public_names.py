@@ -60,7 +60,7 @@ SIGNATURES = {
     "reestimate_batchnorm": "(model, inputs, *, progress=…)",
     "export": "(model, path, *, sparse=False, batch=1)",
     "verify": "(artifact, model, inputs, *, tolerance=0.0001)",
-    "bench": "(artifact, target='host', *, runs=50)",
+    "bench": "(artifact, target='host', *, runs=50, ssh=None)",
     "run": "(recipe, *, progress=…)",
 }
 

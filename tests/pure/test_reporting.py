@@ -212,6 +212,10 @@ def test_headlines_and_endings() -> None:
     row = Row("after", "host", "m", "fp32", None, None, 1, 1, 1, 1, 1)
     (table,) = row_tables(replace(result, rows=(row,)))
     assert table.notes == ("latency not measured",)
+    assert "instr." not in table.columns
+    counted = replace(row, instructions=1_234_567)
+    (table,) = row_tables(replace(result, rows=(replace(row, role="before"), counted)))
+    assert table.columns[-1] == "instr." and [cells[-1] for cells in table.rows] == ["–", "1.23M"]
 
 
 @pytest.mark.parametrize(
