@@ -5,7 +5,7 @@ Statistics are computed from the samples, never stored beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,15 +175,11 @@ class Measurement:
             "peak_memory_bytes": self.peak_memory_bytes,
             "baseline_memory_bytes": self.baseline_memory_bytes,
             "device": dict(self.device),
-            "outputs_match": _or_why(self.outputs_match, _OWN),
-            "difference": _apart(self.outputs_match, self.difference, _OWN),
-            "model_match": _or_why(self.model_match, _NO_MODEL),
-            "model_difference": _apart(self.model_match, self.model_difference, _NO_MODEL),
+            **answer_facts(
+                self.outputs_match, self.difference, self.model_match, self.model_difference
+            ),
         }
-        if self.wrong:
-            wrong = unavailable("the outputs are wrong: latency_ns is how long that took")
-            found.update(dict.fromkeys(_RESULTS, wrong))
-        return found
+        return without_results(found, _RESULTS)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Measurement:
@@ -216,6 +212,31 @@ def wrong_outputs(facts: Mapping[str, Any]) -> str:
         if facts.get(key) is False:
             return f"{facts['file']}: its outputs on {facts['target']} are not those of {whose}"
     return ""
+
+
+def answer_facts(
+    match: bool | None,
+    difference: float | None,
+    model_match: bool | None,
+    model_difference: float | None,
+) -> dict[str, Any]:
+    """What ``--json`` has of a file's outputs, compared with this machine's engine and the model:
+    as a :class:`Measurement` has them."""
+    return {
+        "outputs_match": _or_why(match, _OWN),
+        "difference": _apart(match, difference, _OWN),
+        "model_match": _or_why(model_match, _NO_MODEL),
+        "model_difference": _apart(model_match, model_difference, _NO_MODEL),
+    }
+
+
+def without_results(facts: dict[str, Any], results: Iterable[str]) -> dict[str, Any]:
+    """``facts``, where their outputs are wrong without what would be ``results`` otherwise; the raw
+    samples stay."""
+    if wrong_outputs(facts):
+        raw = "the outputs are wrong: the samples are how long that took"
+        facts.update(dict.fromkeys(results, unavailable(raw)))
+    return facts
 
 
 def _or_why(match: bool | None, why: str) -> Any:

@@ -98,6 +98,10 @@ class Board:
                 path.write_text(text, encoding="utf-8")
             return state(Path(folder), self.facts["cpus"])
 
+    def drop(self, path: Path) -> str:
+        """By the agent, of the file that lies there."""
+        return self._agent.dropped(self._transport.push(path))
+
     def cpus(self) -> tuple[list[int], int]:
         """Of the agent."""
         return list(self.facts["cpus"]), int(self.facts["cpu_count"])

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import mmap
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.benchmarking.conditions import between, state
-from edgeprune.benchmarking.devices import this_device
-from edgeprune.benchmarking.places import HERE
+from edgeprune.benchmarking.conditions import between
+from edgeprune.benchmarking.outputs import UNASKED, Answers, answers_of
+from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.rounds import check_engines, check_reach, prepare
 from edgeprune.errors import InputError
 from edgeprune.files import now, sha256_file
-from edgeprune.measurements import unavailable
+from edgeprune.measurements import unavailable, without_results
 from edgeprune.progress import SILENT, Progress
-from edgeprune.runtimes import Runner
 from edgeprune.targets import Target
 
 LEAST = 5
@@ -56,16 +51,17 @@ class ColdStart:
     device: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     date: str = ""
+    via: str = "local"
+    answers: Answers = UNASKED
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints; times are medians in milliseconds beside the raw samples."""
         load, first = np.asarray(self.load_ns), np.asarray(self.first_ns)
-        about = {key: value for key, value in self.__dict__.items() if key != "cached"}
-        return {
+        about = {k: v for k, v in self.__dict__.items() if k not in ("cached", "answers")}
+        found = {
             **about,
             "load_ns": list(self.load_ns),
             "first_ns": list(self.first_ns),
-            "via": "local",
             "emulated": False,
             "figures": "measured",
             "cold": True,
@@ -73,7 +69,9 @@ class ColdStart:
             "first_ms": float(np.median(first)) / 1e6,
             "load_first_ms": float(np.median(load + first)) / 1e6,
             "cache_dropped": unavailable(self.cached) if self.cached else True,
+            **self.answers.facts(),
         }
+        return without_results(found, ("load_ms", "first_ms", "load_first_ms"))
 
 
 def bench_cold(
@@ -83,11 +81,13 @@ def bench_cold(
     runs: int = RUNS,
     threads: int | None = None,
     batch: int | None = None,
+    place: Place = HERE,
     progress: Progress = SILENT,
 ) -> list[ColdStart]:
     """Start a fresh process for every sample, files in turns; load the file and run it once.
 
-    Before each start the file's pages are dropped from the system's cache where that is allowed.
+    Before each start the file's pages are dropped from the system's cache where that is allowed. At
+    the end a board's answers are compared with this machine's engine.
 
     Raises:
         InputError: fewer than five runs, or no file.
@@ -98,17 +98,18 @@ def bench_cold(
     if runs < LEAST:
         raise InputError(f"runs = {runs}: fewer than {LEAST} starts say too little; ask for more")
     threads = target.threads if threads is None else threads
-    check_reach(target)
+    if place is HERE:
+        check_reach(target)
     check_engines(target, files)
     found: list[list[Mapping[str, int]]] = [[] for _ in files]
     kept = ["" for _ in files]
     about: list[dict[str, Any]] = [{} for _ in files]
-    before = state()
+    before = place.state()
     with progress.task(f"cold starts on {target.name}", runs * len(files)) as task:
         for _ in range(runs):
             for number, path in enumerate(files):
-                kept[number] = drop_cached(path) or kept[number]
-                with Runner(path, threads=threads) as runner:
+                kept[number] = place.drop(path) or kept[number]
+                with place.runner(path, threads=threads) as runner:
                     about[number] = {
                         "batch": prepare(runner, batch),
                         "runtime": runner.engine.name,
@@ -116,7 +117,9 @@ def bench_cold(
                     }
                     found[number].append(runner.facts)
                 task.advance()
-    conditions, device, date = between(before, state(), threads, *HERE.cpus()), this_device(), now()
+    conditions = between(before, place.state(), threads, *place.cpus())
+    device, date = place.device(), now()
+    answers = [answers_of(place, path, threads) for path in files]
     return [
         ColdStart(
             artifact=sha256_file(path),
@@ -130,48 +133,9 @@ def bench_cold(
             device=device,
             conditions=conditions,
             date=date,
+            via=place.via,
+            answers=given,
             **told,
         )
-        for path, samples, why, told in zip(files, found, kept, about, strict=True)
+        for path, samples, why, told, given in zip(files, found, kept, about, answers, strict=True)
     ]
-
-
-def drop_cached(path: Path) -> str:
-    """Take a file's pages out of the system's cache.
-
-    Returns:
-        Why it is still in there; empty where it is not.
-    """
-    if not hasattr(os, "posix_fadvise"):
-        return "the system has no call to drop a file from its cache"
-    with path.open("rb") as file:
-        with contextlib.suppress(OSError):
-            os.fsync(file.fileno())  # a page that is not written yet cannot go
-        try:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        except OSError as error:
-            return f"the system does not drop it: {error.strerror}"
-        resident = _resident(file.fileno())
-    if resident is None:
-        return "the system does not tell whether the file left its cache"
-    if resident:
-        return f"{resident} pages of the file stay in the system's cache (its file system keeps it)"
-    return ""
-
-
-def _resident(number: int) -> int | None:
-    """Pages of an open file in the system's cache, by ``mincore``; ``None``: it does not tell."""
-    size = os.fstat(number).st_size
-    if size == 0:
-        return 0
-    try:
-        told = ctypes.CDLL(None, use_errno=True).mincore
-    except (AttributeError, OSError):
-        return None
-    # A private mapping is writable to ctypes, which asks for its address, and never written.
-    with mmap.mmap(number, size, access=mmap.ACCESS_COPY) as mapped:
-        pages = (ctypes.c_ubyte * -(-size // mmap.PAGESIZE))()
-        place = ctypes.c_char.from_buffer(mapped)
-        failed = told(ctypes.c_void_p(ctypes.addressof(place)), ctypes.c_size_t(size), pages)
-        del place
-    return None if failed else sum(page & 1 for page in pages)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeprune.artifacts import Port
+from edgeprune.benchmarking.places import Place
+from edgeprune.measurements import answer_facts
+from edgeprune.runtimes import Runner
 
 TOLERANCE = 1e-4
 """Of the largest output, between two machines; whole numbers may differ by one step."""
@@ -65,3 +69,49 @@ def compared(
         match &= apart <= allowed
         worst = max(worst, apart / scale if scale else apart)
     return match, worst
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What became of a file's outputs somewhere.
+
+    Attributes:
+        match: this machine's engine answers the same; ``None``: it is that engine.
+        difference: the largest, of the largest output; ``None`` where an output is no number.
+        model_match, model_difference: likewise of its Keras model; ``None``: it was not asked.
+    """
+
+    match: bool | None = None
+    difference: float | None = None
+    model_match: bool | None = None
+    model_difference: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return answer_facts(self.match, self.difference, self.model_match, self.model_difference)
+
+
+UNASKED = Answers()
+"""Of the engine that others are compared with."""
+
+
+def answers_by(runner: Runner, golden: Golden | None = None) -> Answers:
+    """A loaded file asked, and what it says compared with this machine's engine, and with its model
+    where there are ``golden`` inputs."""
+    inputs = [seeded(port) for port in runner.inputs] if golden is None else golden.inputs
+    with Runner(runner.path) as here:
+        wanted = here.infer(inputs)
+    given = runner.infer(inputs)
+    found = compared(wanted, given)
+    if golden is None:
+        return Answers(*found)
+    # The board may round otherwise, on top of what the file itself may differ by.
+    return Answers(*found, *compared(golden.expected, given, golden.tolerance + TOLERANCE))
+
+
+def answers_of(place: Place, path: Path, threads: int) -> Answers:
+    """A file asked at a place, in a process of its own; at this machine nothing is to be asked."""
+    if place.own:
+        return UNASKED
+    with place.runner(path, threads=threads) as runner:
+        return answers_by(runner)

@@ -9,6 +9,7 @@ from typing import Protocol
 from edgeprune.benchmarking.conditions import State, pinning, state
 from edgeprune.benchmarking.devices import this_device
 from edgeprune.runtimes import Runner
+from edgeprune.runtimes.caches import drop_cached
 
 
 class Place(Protocol):
@@ -29,6 +30,11 @@ class Place(Protocol):
 
     def state(self) -> State:
         """How the machine is now."""
+        ...
+
+    def drop(self, path: Path) -> str:
+        """Take a file that was loaded there out of the system's cache; why it is still in there,
+        empty where it is not."""
         ...
 
     def cpus(self) -> tuple[list[int], int]:
@@ -53,6 +59,10 @@ class Here:
     def state(self) -> State:
         """As this machine tells."""
         return state()
+
+    def drop(self, path: Path) -> str:
+        """By :func:`~edgeprune.runtimes.caches.drop_cached`."""
+        return drop_cached(path)
 
     def cpus(self) -> tuple[list[int], int]:
         """Of this process."""

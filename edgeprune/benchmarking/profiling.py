@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeprune.benchmarking.outputs import UNASKED, answers_by
+from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.rounds import check_engines, check_reach, values_for
 from edgeprune.files import sha256_file
-from edgeprune.runtimes import Runner
 from edgeprune.targets import Target
 
 RUNS = 200
 
 
 def profile_file(
-    path: Path, target: Target, *, threads: int | None = None, batch: int | None = None
+    path: Path,
+    target: Target,
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    place: Place = HERE,
 ) -> dict[str, Any]:
     """Microseconds of each node of a file, the longest first.
 
@@ -31,15 +37,17 @@ def profile_file(
         ArtifactError: a file that its engine refuses.
     """
     threads = target.threads if threads is None else threads
-    check_reach(target)
+    if place is HERE:
+        check_reach(target)
     check_engines(target, [path])
-    with Runner(path, threads=threads) as runner:
+    with place.runner(path, threads=threads) as runner:
         nodes = runner.profile([values_for(port, batch) for port in runner.inputs], RUNS)
+        answers = UNASKED if place.own else answers_by(runner)
         return {
             "file": path.name,
             "artifact": sha256_file(path),
             "target": target.name,
-            "via": "local",
+            "via": place.via,
             "emulated": False,
             "figures": "measured",
             "profile": True,
@@ -49,6 +57,7 @@ def profile_file(
             "by": f"{runner.engine.title}'s own profiler",
             "runs": RUNS,
             "nodes": ranked(nodes),
+            **answers.facts(),
         }
 
 

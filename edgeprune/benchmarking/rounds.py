@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgeprune.artifacts import Artifact, Port
 from edgeprune.benchmarking.comparing import ROUNDS
 from edgeprune.benchmarking.conditions import between
-from edgeprune.benchmarking.outputs import TOLERANCE, Golden, compared, seeded
+from edgeprune.benchmarking.outputs import Golden, answers_by
 from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.statistics import steady
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
@@ -186,24 +186,21 @@ def bench_files(
             return found
         about = golden or [None] * len(found)
         return [
-            checked(each, one.runner, gold)
+            _checked(each, one.runner, gold)
             for each, one, gold in zip(found, timed, about, strict=True)
         ]
 
 
-def checked(measurement: Measurement, runner: Runner, golden: Golden | None = None) -> Measurement:
+def _checked(measurement: Measurement, runner: Runner, golden: Golden | None) -> Measurement:
     """With what became of its outputs; after the timing, whose first inference is a figure too."""
-    inputs = [seeded(port) for port in runner.inputs] if golden is None else golden.inputs
-    with Runner(runner.path) as here:
-        wanted = here.infer(inputs)
-    answers = runner.infer(inputs)
-    match, difference = compared(wanted, answers)
-    found = replace(measurement, outputs_match=match, difference=difference)
-    if golden is None:
-        return found
-    # The board may round otherwise, on top of what the file itself may differ by.
-    match, difference = compared(golden.expected, answers, golden.tolerance + TOLERANCE)
-    return replace(found, model_match=match, model_difference=difference)
+    found = answers_by(runner, golden)
+    return replace(
+        measurement,
+        outputs_match=found.match,
+        difference=found.difference,
+        model_match=found.model_match,
+        model_difference=found.model_difference,
+    )
 
 
 def _rounds(

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.benchmarking.conditions import State, between, state
-from edgeprune.benchmarking.devices import this_device
-from edgeprune.benchmarking.places import HERE
+from edgeprune.benchmarking.outputs import UNASKED, Answers, answers_by
+from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.rounds import check_engines, check_reach, prepare
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.files import now, sha256_file
-from edgeprune.measurements import unavailable
+from edgeprune.measurements import unavailable, without_results
 from edgeprune.progress import SILENT, Progress
 from edgeprune.runtimes import Runner
 from edgeprune.targets import Target
@@ -79,6 +79,8 @@ class Endurance:
     device: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     date: str = ""
+    via: str = "local"
+    answers: Answers = UNASKED
 
     def median_ms(self, low_s: float, high_s: float) -> float:
         """Of the points that end after ``low_s`` and up to ``high_s``, weighed by their length in
@@ -103,11 +105,10 @@ class Endurance:
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints."""
-        about = {key: value for key, value in self.__dict__.items() if key != "points"}
+        about = {k: v for k, v in self.__dict__.items() if k not in ("points", "answers")}
         points = [each.__dict__ | {"median_ms": each.median_ns / 1e6} for each in self.points]
-        return {
+        found = {
             **about,
-            "via": "local",
             "emulated": False,
             "figures": "measured",
             "sustained": True,
@@ -116,7 +117,9 @@ class Endurance:
             "last_part_ms": self.last_ms,
             "slowdown": self.last_ms / self.first_ms,
             "curve": [{k: v for k, v in each.items() if v is not None} for each in points],
+            **self.answers.facts(),
         }
+        return without_results(found, ("first_part_ms", "last_part_ms", "slowdown"))
 
 
 def sustain(
@@ -127,7 +130,8 @@ def sustain(
     threads: int | None = None,
     batch: int | None = None,
     start_below: float | None = None,
-    look: Look = state,
+    place: Place = HERE,
+    look: Look | None = None,
     progress: Progress = SILENT,
 ) -> Endurance:
     """Run a file without a pause.
@@ -136,7 +140,8 @@ def sustain(
         seconds: for how long; two at least.
         start_below: °C that the hottest zone must have come down to first; waited for up to five
             minutes.
-        look: at the machine.
+        place: where; a board answers at the end, and is compared with this machine's engine.
+        look: at the machine; as the place has it where ``None``.
 
     Raises:
         InputError: too short.
@@ -144,15 +149,16 @@ def sustain(
             asked for; else as :func:`~edgeprune.benchmarking.rounds.bench_files`.
         ArtifactError: likewise.
     """
-    if not LEAST_S <= seconds < float("inf"):
-        raise InputError(f"sustained for {seconds:g} s: {LEAST_S:g} s are the least")
+    check_seconds(seconds)
     threads = target.threads if threads is None else threads
-    check_reach(target)
+    if place is HERE:
+        check_reach(target)
     check_engines(target, [path])
+    look = place.state if look is None else look
     start = cooled(start_below, look)
     stretch = max(1.0, seconds / POINTS)
     points: list[Point] = []
-    with Runner(path, threads=threads) as runner:
+    with place.runner(path, threads=threads) as runner:
         size = prepare(runner, batch)
         trial = max(float(np.median(runner.time(5))), 1.0)
         before, begin = look(), monotonic()
@@ -173,10 +179,22 @@ def sustain(
             seconds=seconds,
             points=tuple(points),
             start=start,
-            device=this_device(),
-            conditions=between(before, look(), threads, *HERE.cpus()),
+            conditions=between(before, look(), threads, *place.cpus()),
+            device=place.device(),
             date=now(),
+            via=place.via,
+            answers=UNASKED if place.own else answers_by(runner),
         )
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuse a run that is too short for a curve, or endless.
+
+    Raises:
+        InputError: it is.
+    """
+    if not LEAST_S <= seconds < float("inf"):
+        raise InputError(f"sustained for {seconds:g} s: {LEAST_S:g} s are the least")
 
 
 def _point(runner: Runner, runs: int, stretch: float, begin: float, look: Look) -> Point:

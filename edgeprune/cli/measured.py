@@ -15,6 +15,7 @@ from edgeprune.cli.ranges import NOT_NEGATIVE, option
 from edgeprune.cli.tables import Fitting, hanging
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import InputError
+from edgeprune.measurements import wrong_outputs
 
 RESULTS = Path("benchmarks/results")
 MaxSlowdown = Annotated[
@@ -186,8 +187,11 @@ def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
     found = measured.measurements_of(facts)
     if found[0].get("profile"):
         for each in found:
-            yield Fitting(measured.profile_table(each))
-            yield hanging(f"by {each['by']}, whose clock costs microseconds at every node")
+            if not wrong_outputs(each):
+                yield Fitting(measured.profile_table(each))
+                yield hanging(f"by {each['by']}, whose clock costs microseconds at every node")
+            for line in measured.measured_lines(each):
+                yield hanging(line)
         return
     if found[0].get("cold"):
         yield Fitting(measured.cold_table(found))

@@ -26,6 +26,8 @@ class Emulator(StrEnum):
 class Noun(StrEnum):
     recipe = "recipe"
     target = "target"
+    bench = "bench"
+    counted = "count"  # str has a method of the other name
 
 
 def add(app: typer.Typer) -> None:
@@ -183,9 +185,11 @@ def clean(
 
 def schema(
     session: Session,
-    noun: Annotated[Noun, typer.Argument(metavar="recipe|target", help="Of what.")],
+    noun: Annotated[Noun, typer.Argument(metavar="recipe|target|bench|count", help="Of what.")],
 ) -> None:
     """Print the JSON Schema of a recipe or a device profile; editors complete from it.
+
+    bench is what 'edgeprune bench --json' prints, count what it prints of an emulated file.
 
     Example:  edgeprune schema recipe > recipe.schema.json
     """

@@ -69,13 +69,15 @@ def measured_table(measurements: Sequence[Facts]) -> Table:
         for each in measurements
     ]
     columns = ("file", "runtime", "threads", "runs", "median", "p95", "IQR", "memory", "speed")
-    marks = tuple("broken" if wrong_outputs(each) else "" for each in measurements)
-    about = measurements[0]
-    here = about["via"] == "local"
-    title = f"Measured on {about['target']}"
-    if here:
-        title = "Measured" if about["target"] == "host" else f"Measured here, as {about['target']}"
-    return Table(title, columns, tuple(rows), marks, words=2)
+    marks = _marks(measurements)
+    return Table(_titled("Measured", measurements[0]), columns, tuple(rows), marks, words=2)
+
+
+def _titled(what: str, about: Facts) -> str:
+    """With where it was, if that is not plainly this machine."""
+    if about["via"] != "local":
+        return f"{what} on {about['target']}"
+    return what if about["target"] == "host" else f"{what} here, as {about['target']}"
 
 
 def _known(figure: Any) -> float | None:
@@ -91,15 +93,20 @@ def cold_table(starts: Sequence[Facts]) -> Table:
             f"{each['runtime']} {each['runtime_version']}",
             str(each["threads"]),
             str(len(each["load_ns"])),
-            numbers.latency(each["load_ms"]),
-            numbers.latency(each["first_ms"]),
-            numbers.latency(each["load_first_ms"]),
+            *(
+                numbers.latency(_known(each[key]))
+                for key in ("load_ms", "first_ms", "load_first_ms")
+            ),
             numbers.size(each["peak_memory_bytes"]),
         )
         for each in starts
     ]
     columns = ("file", "runtime", "threads", "starts", "load", "first", "together", "memory")
-    return Table("Cold starts", columns, tuple(rows), ("",) * len(rows), words=2)
+    return Table(_titled("Cold starts", starts[0]), columns, tuple(rows), _marks(starts), words=2)
+
+
+def _marks(found: Sequence[Facts]) -> tuple[str, ...]:
+    return tuple("broken" if wrong_outputs(each) else "" for each in found)
 
 
 def sustained_table(runs: Sequence[Facts]) -> Table:
@@ -113,9 +120,9 @@ def sustained_table(runs: Sequence[Facts]) -> Table:
                 f"{each['runtime']} {each['runtime_version']}",
                 str(each["threads"]),
                 f"{each['curve'][-1]['at_s']:.0f} s",
-                numbers.latency(each["first_part_ms"]),
-                numbers.latency(each["last_part_ms"]),
-                f"{each['slowdown']:.3f}",
+                numbers.latency(_known(each["first_part_ms"])),
+                numbers.latency(_known(each["last_part_ms"])),
+                numbers.ABSENT if wrong_outputs(each) else f"{each['slowdown']:.3f}",
                 f"{max(hot):.0f} °C" if hot else "not told",
             )
         )
@@ -124,7 +131,7 @@ def sustained_table(runs: Sequence[Facts]) -> Table:
         "file", "runtime", "threads", "for", f"first {part:.0f} s", f"last {part:.0f} s", "ratio",
         "hottest",
     )  # fmt: skip
-    return Table("Sustained", columns, tuple(rows), ("",) * len(rows), words=2)
+    return Table(_titled("Sustained", runs[0]), columns, tuple(rows), _marks(runs), words=2)
 
 
 def profile_table(profile: Facts) -> Table:
@@ -162,18 +169,26 @@ def blocks(values: Sequence[float]) -> str:
 
 def measured_lines(facts: Facts) -> Iterator[str]:
     """How a measurement was made, and what takes from it."""
-    if facts.get("sustained"):
-        yield from _sustained_lines(facts)
-        return
-    if facts.get("cold"):
-        kept = facts["cache_dropped"]
-        if isinstance(kept, Mapping):
-            yield f"{facts['file']}: not from a cold cache: {kept['reason']}"
-        return
-    name, about = facts["file"], facts["median_interval_ms"]
+    name = facts["file"]
     if wrong_outputs(facts):
         yield f"{name}: its outputs are wrong, so its latency is kept (--json) and not shown"
         return
+    if facts.get("sustained"):
+        yield from _sustained_lines(facts)
+    elif facts.get("cold"):
+        kept = facts["cache_dropped"]
+        if isinstance(kept, Mapping):
+            yield f"{name}: not from a cold cache: {kept['reason']}"
+    elif not facts.get("profile"):
+        yield from _timed_lines(facts)
+    if facts.get("outputs_match") is True:
+        yield f"{name}: outputs as this machine's, within {facts['difference']:.1e} of the largest"
+    for doubt in facts.get("doubts", ()):
+        yield f"{name}: warning: {doubt}"
+
+
+def _timed_lines(facts: Facts) -> Iterator[str]:
+    name, about = facts["file"], facts["median_interval_ms"]
     known = "the median's interval is unknown"
     if "low" in about:
         middle = facts["median_ms"]
@@ -188,10 +203,6 @@ def measured_lines(facts: Facts) -> Iterator[str]:
         f"{name}: {per_second}loads in {numbers.latency(facts['load_ms'])}, "
         f"first inference {numbers.latency(facts['first_ms'])}"
     )
-    if facts.get("outputs_match") is True:
-        yield f"{name}: outputs as this machine's, within {facts['difference']:.1e} of the largest"
-    for doubt in facts.get("doubts", ()):
-        yield f"{name}: warning: {doubt}"
 
 
 def compared_table(comparisons: Sequence[Facts]) -> Table:

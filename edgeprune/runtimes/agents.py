@@ -108,6 +108,10 @@ class Agent:
         found: dict[str, str] = self.ask({"verb": "look", "globs": list(globs)})["files"]
         return found
 
+    def dropped(self, place: str) -> str:
+        """Why a file there is still in the system's cache after it was to be taken out."""
+        return str(self.ask({"verb": "drop", "place": place})["kept"])
+
     def send(self, message: Mapping[str, Any], arrays: Sequence[Array] = ()) -> None:
         """A message; raises :class:`LostError`."""
         try:

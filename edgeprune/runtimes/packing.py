@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-MODULES = ("frames", "litert", "onnxruntime_", "supervisor", "wire", "worker")
+MODULES = ("caches", "frames", "litert", "onnxruntime_", "supervisor", "wire", "worker")
 MAIN = """\
 import sys
 

@@ -23,8 +23,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from edgeprune.runtimes.caches import drop_cached
 from edgeprune.runtimes.frames import exactly, read_head, write_frame
 
 GREETING = b"\0edgeprune agent\n"
@@ -116,6 +118,8 @@ class _Supervisor:
             return self._hello(message["lock"], message["who"])
         if verb == "look":
             return {"files": dict(_looked(message["globs"]))}
+        if verb == "drop":
+            return {"kept": drop_cached(Path(message["place"]))}
         return {"child": self._start()}
 
     def _hello(self, lock: str, who: str) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def init_file(
 
 
 def schema_of(noun: str) -> Facts:
-    """The JSON Schema of ``recipe`` or ``target``, for editors."""
+    """The JSON Schema of ``recipe`` or ``target``, for editors; of ``bench`` (what it prints) or
+    ``count`` (what it prints of an emulated file), for programs."""
     if noun == "recipe":
         from edgeprune.recipes import Recipe
 
@@ -80,7 +81,11 @@ def schema_of(noun: str) -> Facts:
         from edgeprune.targets import Target
 
         return dict(Target.json_schema())
-    raise InputError(f"no schema of {noun!r}; known are recipe, target")
+    if noun in ("bench", "count"):
+        from edgeprune import contracts
+
+        return contracts.bench_schema() if noun == "bench" else contracts.count_schema()
+    raise InputError(f"no schema of {noun!r}; known are recipe, target, bench, count")
 
 
 def makefile_path() -> Path:

@@ -41,85 +41,84 @@ def timed_facts(
     """Time files on a target, by ``transport`` where it is a board, in ``python`` there. ``runs``
     and ``seconds`` are as the library has them where ``None``; where ``seconds`` alone is given, as
     few runs as a figure takes."""
-    from edgeprune.benchmarking import ROUNDS, bench_files
-    from edgeprune.benchmarking.cold import RUNS, bench_cold
     from edgeprune.benchmarking.reaching import place_of
-    from edgeprune.benchmarking.rounds import LEAST_RUNS, SECONDS, WARMUP
 
-    if profile_nodes:
-        from edgeprune.benchmarking.profiling import profile_file
-
-        given = {"cold": cold, "runs": runs, "seconds": seconds, "sustained": sustained}
-        _alone("profile", {**given, "max-slowdown": max_slowdown, "ssh": transport})
-        nodes = [profile_file(path, profile, threads=threads, batch=batch) for path in artifacts]
-        return gathered(profile.name, _sourced(nodes))
-    if sustained is not None or start_below is not None:
-        given = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
-        _alone("sustained", {**given, "ssh": transport})
-        return _sustained(artifacts, profile, sustained, start_below, threads, batch, progress)
-    if max_slowdown is not None and (cold or len(artifacts) < 2):
-        raise InputError(
-            "--max-slowdown compares what was timed in turns: give a second file, or saved results "
-            "to --compare"
-        )
-    if cold:
-        if transport is not None:
-            raise InputError("--cold is of this machine; leave it out for a board")
-        if seconds is not None:
-            raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
-        starts = bench_cold(
-            artifacts, profile, runs=RUNS if runs is None else runs,
-            threads=threads, batch=batch, progress=progress,
-        )  # fmt: skip
-        return gathered(profile.name, _sourced([each.facts() for each in starts]))
+    _check(artifacts, runs, seconds, cold, max_slowdown, sustained, start_below, profile_nodes)
+    each: dict[str, Any] = {"threads": threads, "batch": batch}
     with place_of(profile, transport, python) as place:
+        each["place"] = place
+        if profile_nodes:
+            from edgeprune.benchmarking.profiling import profile_file
+
+            told = [profile_file(path, profile, **each) for path in artifacts]
+            return gathered(profile.name, _sourced(told))
+        each["progress"] = progress
+        if sustained is not None:
+            from edgeprune.benchmarking.sustained import sustain
+
+            # One after the other; the next one waits at the gate until the machine is cool.
+            ran = [
+                sustain(path, profile, sustained, start_below=start_below, **each).facts()
+                for path in artifacts
+            ]
+            return gathered(profile.name, _sourced(ran))
+        if cold:
+            from edgeprune.benchmarking.cold import RUNS, bench_cold
+
+            starts = bench_cold(artifacts, profile, runs=RUNS if runs is None else runs, **each)
+            return gathered(profile.name, _sourced([start.facts() for start in starts]))
+        from edgeprune.benchmarking.rounds import LEAST_RUNS, ROUNDS, SECONDS, WARMUP, bench_files
+
         found = bench_files(
             artifacts,
             profile,
-            place=place,
             runs=runs or (LEAST_RUNS if seconds is None else ROUNDS),
             warmup=WARMUP if warmup is None else warmup,
-            threads=threads,
-            batch=batch,
             seconds=SECONDS if seconds is None else seconds,
-            progress=progress,
+            **each,
         )
     facts = gathered(profile.name, measured_facts(found))
     # What answers wrongly is neither faster nor slower than anything.
-    if len(found) > 1 and not any(each.wrong for each in found):
+    if len(found) > 1 and not any(one.wrong for one in found):
         facts["comparisons"] = paired(found, max_slowdown)
     return facts
 
 
+def _check(
+    artifacts: Sequence[Path],
+    runs: int | None,
+    seconds: float | None,
+    cold: bool,
+    max_slowdown: float | None,
+    sustained: float | None,
+    start_below: float | None,
+    profile_nodes: bool,
+) -> None:
+    """Refuse what does not go together, before a board is held."""
+    timed = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
+    if profile_nodes:
+        _alone("profile", {**timed, "sustained": sustained})
+    elif sustained is not None:
+        from edgeprune.benchmarking.sustained import check_seconds
+
+        check_seconds(sustained)
+        _alone("sustained", timed)
+    elif start_below is not None:
+        raise InputError("--start-below is the gate of --sustained; give both")
+    elif max_slowdown is not None and (cold or len(artifacts) < 2):
+        raise InputError(
+            "--max-slowdown compares what was timed in turns: give a second file, or saved results "
+            "to --compare"
+        )
+    elif cold and seconds is not None:
+        raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
+
+
 def _alone(what: str, given: Facts) -> None:
-    """Refuse what has no meaning beside ``--what``, which runs here and in its own way."""
+    """Refuse what has no meaning beside ``--what``, which runs in its own way."""
     for name, value in given.items():
         if value:
             raise InputError(f"--{name} and --{what} do not go together; give one")
-
-
-def _sustained(
-    artifacts: Sequence[Path],
-    profile: Target,
-    seconds: float | None,
-    start_below: float | None,
-    threads: int | None,
-    batch: int | None,
-    progress: Progress,
-) -> Facts:
-    """Each file for so long, one after the other; a warm start of the next waits at the gate."""
-    from edgeprune.benchmarking.sustained import sustain
-
-    if seconds is None:
-        raise InputError("--start-below is the gate of --sustained; give both")
-    found = []
-    for path in artifacts:
-        made = sustain(
-            path, profile, seconds,
-            threads=threads, batch=batch, start_below=start_below, progress=progress,
-        )  # fmt: skip
-        found.append(made.facts())
-    return gathered(profile.name, _sourced(found))
 
 
 def measured_facts(found: Sequence[Measurement]) -> list[Facts]:

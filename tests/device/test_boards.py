@@ -122,6 +122,45 @@ def test_a_wrong_output_is_an_error_and_its_latency_no_result(
     assert " ms" not in row and "µs" not in row and "–" in row
     code, out, _ = bench(capfd, models / "a.tflite", "--ssh", "board", "--csv", *QUICK)
     assert code == 1 and ",,," in out.splitlines()[1]
+    for flags, results in (
+        (("--cold", "--runs", "5"), ("load_ms", "first_ms", "load_first_ms")),
+        (("--sustained", "2s"), ("first_part_ms", "last_part_ms", "slowdown")),
+    ):
+        asked = (models / "a.tflite", "--ssh", "board", *flags)
+        code, out, (line,) = bench(capfd, *asked, "--json")
+        facts = json.loads(out)
+        assert code == 1 and "a.tflite: its outputs on my-board are not" in line
+        assert all(facts[key]["availability"] == "unavailable" for key in results)
+        code, out, _ = bench(capfd, *asked)
+        assert code == 1 and "its outputs are wrong, so its latency is kept" in out
+
+
+def test_cold_starts_minutes_and_profiles_of_a_board(
+    real: RealServer, models: Path, capfd: Capture
+) -> None:
+    files = (models / "a.tflite", models / "c.onnx", "--ssh", "board")
+    code, out, err = bench(capfd, *files, "--cold", "--runs", "5", "--json")
+    assert (code, err) == (0, [])
+    for each in json.loads(out)["measurements"]:
+        assert (each["via"], each["cold"], each["outputs_match"]) == ("ssh", True, True)
+        assert len(each["first_ns"]) == 5 and 0 < each["first_ms"] < each["load_first_ms"]
+        assert each["cache_dropped"] is True or "cache" in each["cache_dropped"]["reason"]
+        assert each["device"]["python"] and each["conditions"]["cpus"]
+    code, out, _ = bench(capfd, *files[1:], "--sustained", "2s", "--json")
+    facts = json.loads(out)
+    assert (code, facts["via"], facts["outputs_match"]) == (0, "ssh", True)
+    assert facts["curve"][-1]["at_s"] >= 2 and facts["first_part_ms"] > 0
+    code, out, _ = bench(capfd, *files[1:], "--profile", "--json")
+    facts = json.loads(out)
+    assert (code, facts["via"], facts["outputs_match"]) == (0, "ssh", True)
+    assert sum("Gemm" in each["op"] or "MatMul" in each["op"] for each in facts["nodes"]) >= 2
+    code, out, _ = bench(capfd, *files, "--cold", "--runs", "5")
+    assert code == 0 and "Cold starts on my-board" in out
+    code, _, (line,) = bench(capfd, models / "a.tflite", *files[2:], "--profile")
+    assert code == 1 and "LiteRT has no profiler" in line
+    code, _, (line,) = bench(capfd, *files, "--sustained", "1s")
+    assert code == 2 and "least" in line
+    nothing_left(real.home)
 
 
 def test_a_file_that_the_engine_there_refuses(

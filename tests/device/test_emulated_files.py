@@ -14,6 +14,7 @@ import pytest
 
 from edgeprune.benchmarking import count_files, emulating
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH, COUNT
 from edgeprune.counts import Count
 from edgeprune.emulation import Land, counting
 from edgeprune.emulation.counting import emulate
@@ -87,7 +88,9 @@ def test_counts_repeat_and_kernels_are_the_cores_own(folder: Path) -> None:
 def test_one_object_and_no_time(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     asked = ["bench", str(folder / "fp32.tflite"), "--target", "raspberry-pi-4", "--via", "qemu"]
     assert main([*asked, "--json"]) == 0
-    facts = json.loads(capfd.readouterr().out)
+    out = capfd.readouterr().out
+    assert COUNT.validate_json(out) == BENCH.validate_json(out)
+    facts = json.loads(out)
     assert {
         "target", "via", "emulated", "runtime", "runtime_version", "threads", "instructions",
         "kernels", "outputs_match",

@@ -17,6 +17,7 @@ from board_servers import MISSING, SSHD, RealServer
 
 from edgeprune.benchmarking import boards, places
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH
 from edgeprune.runtimes import Agent
 from edgeprune.verbs import several
 
@@ -123,6 +124,7 @@ def test_one_that_fails_leaves_the_others_results(
     code, out, (line,) = bench(capfd, *files, *BOTH, "--json", *kept, *QUICK)
     assert code == 1
     assert line.startswith("edgeprune: other-board: other: cannot be reached (Connection refused)")
+    assert BENCH.validate_json(out).failed
     facts = json.loads(out)
     assert {each["target"] for each in facts["measurements"]} == {"my-board"}
     (failed,) = facts["failed"]

@@ -16,12 +16,14 @@ import pytest
 from export_nets import mlp, two_ended
 
 from edgeprune.benchmarking import ROUNDS, bench_files, ratio, unreachable
-from edgeprune.benchmarking.cold import bench_cold, drop_cached
+from edgeprune.benchmarking.cold import bench_cold
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH, Cold
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
 from edgeprune.exporting import export_model
 from edgeprune.measurements import Measurement
 from edgeprune.runtimes import Runner
+from edgeprune.runtimes.caches import drop_cached
 from edgeprune.targets import Target
 
 HOST = Target.load("host")
@@ -173,7 +175,7 @@ def test_the_verb_prints_one_object_or_several_or_csv(
     file, other = str(folder / "dense.tflite"), str(folder / "two.onnx")
     quick = ["--seconds", "0.1", "-q"]
     assert main(["bench", file, "--json", "--threads", "2", *quick]) == 0
-    one = json.loads(capfd.readouterr().out)
+    one = BENCH.validate_json(out := capfd.readouterr().out) and json.loads(out)
     assert {
         "schema", "target", "via", "emulated", "figures", "runtime", "runtime_version", "threads",
         "latency_ns", "median_ms", "p90_ms", "p95_ms", "p99_ms", "iqr_ms", "throughput_per_s",
@@ -183,7 +185,7 @@ def test_the_verb_prints_one_object_or_several_or_csv(
     assert one["source"]["edgeprune"] and one["valid"] == (not one["doubts"])
     assert Measurement.from_facts(one).median_ms == one["median_ms"]
     assert main(["bench", file, other, "--json", *quick]) == 0
-    several = json.loads(capfd.readouterr().out)
+    several = BENCH.validate_json(out := capfd.readouterr().out) and json.loads(out)
     assert [each["file"] for each in several["measurements"]] == ["dense.tflite", "two.onnx"]
     (beside,) = several["comparisons"]
     assert beside["paired"] and beside["after"]["file"] == "two.onnx"
@@ -194,6 +196,8 @@ def test_the_verb_prints_one_object_or_several_or_csv(
     assert float(rows[0]["low_ms"]) <= float(rows[0]["median_ms"]) <= float(rows[0]["high_ms"])
     assert main(["bench", file, "--cold", "--runs", "5", "-q"]) == 0
     assert "Cold starts" in capfd.readouterr().out
+    assert main(["bench", file, "--cold", "--runs", "5", "-q", "--json"]) == 0
+    assert isinstance(BENCH.validate_json(capfd.readouterr().out), Cold)
 
 
 def test_what_is_saved_is_compared_and_makes_a_history(

@@ -13,6 +13,7 @@ import pytest
 
 from edgeprune.benchmarking import bench_files, fit_files
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH
 from edgeprune.errors import ArtifactError, MeasurementError, VersionError
 from edgeprune.exporting import read_artifact
 from edgeprune.runtimes.tflite_micro import arena_of
@@ -138,7 +139,9 @@ def test_too_big_is_exit_3_and_says_by_how_much(
 def test_an_estimate_is_called_one(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = folder / "int8.tflite"
     assert main(["bench", str(path), "--target", "cortex-m-ethos-u55", "--json"]) == 0
-    (found,) = json.loads(capfd.readouterr().out)["footprints"]
+    out = capfd.readouterr().out
+    assert BENCH.validate_json(out).footprints
+    (found,) = json.loads(out)["footprints"]
     assert found["runtime"] == "ethos-u-vela" and found["arena"] == {}
     assert found["ram"]["source"] == "estimated" and found["ram"]["used_bytes"] > 0
     estimate = found["estimate"]

@@ -10,6 +10,7 @@ from export_nets import mlp
 
 from edgeprune.benchmarking.profiling import RUNS, profile_file, ranked
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH, Profiled
 from edgeprune.exporting import export_model
 from edgeprune.targets import Target
 
@@ -39,7 +40,8 @@ def test_shares_of_nothing_are_nothing() -> None:
 
 def test_the_verb_lists_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(folder / "net.onnx"), "--profile", "--json", "-q"]) == 0
-    assert json.loads(capfd.readouterr().out)["nodes"]
+    out = capfd.readouterr().out
+    assert isinstance(BENCH.validate_json(out), Profiled) and json.loads(out)["nodes"]
     assert main(["bench", str(folder / "net.onnx"), "--profile", "-q"]) == 0
     assert "Where the time of net.onnx goes" in capfd.readouterr().out
 

@@ -13,6 +13,7 @@ from export_nets import mlp
 from edgeprune.benchmarking.conditions import State
 from edgeprune.benchmarking.sustained import GATE_S, cooled, sustain
 from edgeprune.cli import main
+from edgeprune.contracts import BENCH
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.exporting import export_model
 from edgeprune.runtimes import Runner
@@ -80,7 +81,7 @@ def test_the_gate_waits_until_it_is_cool() -> None:
 
 def test_the_verb_runs_it(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(file), "--sustained", "2s", "--json", "-q"]) == 0
-    facts = json.loads(capfd.readouterr().out)
+    facts = BENCH.validate_json(out := capfd.readouterr().out) and json.loads(out)
     assert facts["sustained"] and facts["curve"] and facts["seconds"] == 2
     assert sum(point["runs"] for point in facts["curve"]) > 100
     assert main(["bench", str(file), "--sustained", "0.05m", "-q"]) == 0

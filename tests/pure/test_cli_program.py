@@ -136,7 +136,7 @@ def test_the_verbs_and_their_options_are_the_contract() -> None:
             "95% is not a share from 0 to below 1",
         ),
         (["plan", "s.npz", "--channels", "1.0", "-o", "p.json"], "such as 0.95"),
-        (["schema", "foo"], "'recipe|target': 'foo' is not one of"),
+        (["schema", "foo"], "'recipe|target|bench|count': 'foo' is not one of"),
         (["export", "m.keras", "--format", "fp31", "-o", "f"], "fp31"),
         (["clean", "--quiett"], "--quiett"),
         (["targets", "lst"], "list"),
@@ -303,6 +303,17 @@ def test_schema_is_json_on_stdout(noun: str, capfd: pytest.CaptureFixture[str]) 
     captured = capfd.readouterr()
     assert json.loads(captured.out)["properties"]["schema"]
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("noun", ["bench", "count"])
+def test_what_bench_prints_has_a_schema(noun: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", noun]) == 0
+    schema = json.loads(capfd.readouterr().out)
+    assert schema["title"].endswith("--json, schema 1")
+    counted = schema if noun == "count" else schema["$defs"]["Counted"]
+    wanted = {"instructions", "kernels", "outputs_match", "runtime_version", "threads", "via"}
+    assert wanted <= set(counted["required"]) and counted["additionalProperties"] is False
+    assert not [key for key in counted["properties"] if "latency" in key or key.endswith("_ms")]
 
 
 def test_targets(
