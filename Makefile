@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RECIPE ?= edgeprune.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-micro test-device nightly whole lint format release lock \
+.PHONY: help setup demo demo-boards test test-pure test-micro test-device nightly whole lint format release lock \
 	test-lowest bench bench-fashion bench-mltk bench-surgery bench-scoring bench-overhead bench-emulated bench-sensitivity coverage wheel clean
 
 help: ## this list
@@ -27,6 +27,13 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup ## the main job on the MNIST digits: train, prune three ways, export, verify, measure
 	$(BIN)/python -m examples.mnist.demo
+
+demo-boards: setup ## the demo's speed road for three targets at once, two of them emulated
+	$(BIN)/edgeprune targets emulate --setup
+	$(BIN)/python -m examples.mnist.boards train
+	$(MAKE) --no-print-directory release RECIPE=examples/mnist/boards.toml \
+		TARGET="host raspberry-pi-4 raspberry-pi-5"
+	$(BIN)/python -m examples.mnist.boards table $(ARGS)
 
 test: setup ## lint, then every test but the slow rings
 	$(MAKE) --no-print-directory lint
@@ -85,7 +92,7 @@ bench-sensitivity: setup ## docs/sensitivity.md: scores, plans and recovery besi
 coverage: setup ## docs/coverage.md: what is followed of keras.applications (half an hour)
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.coverage --write
 
-release: setup ## make release RECIPE=edgeprune.toml TARGET=raspberry-pi-4
+release: setup ## make release RECIPE=edgeprune.toml TARGET="host raspberry-pi-4"
 	$(BIN)/edgeprune run $(RECIPE) $(addprefix --target ,$(TARGET))
 
 bench-mltk: setup ## which of 17 models of Keras 2 open, and how exactly

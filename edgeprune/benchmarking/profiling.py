@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeprune.benchmarking.outputs import UNASKED, answers_by
 from edgeprune.benchmarking.places import HERE, Place
-from edgeprune.benchmarking.rounds import check_engines, check_reach, values_for
+from edgeprune.benchmarking.rounds import ROUNDS, check_engines, check_reach, values_for
 from edgeprune.files import sha256_file
+from edgeprune.formats.tflite_prefixes import prefixes
 from edgeprune.targets import Target
 
 RUNS = 200
+PREFIX_RUNS = 30
+"""Inferences in a round of one beginning of the graph."""
+PROFILER = "ONNX Runtime's own profiler, whose clock costs microseconds at every node"
+PREFIXES = "the graph up to each operator, less the graph up to the one before"
 
 
 def profile_file(
@@ -25,23 +33,30 @@ def profile_file(
 ) -> dict[str, Any]:
     """Microseconds of each node of a file, the longest first.
 
-    The profiler reads its clock around every node, which costs microseconds itself: shares of small
-    nodes are too large, and the sum is more than an inference takes without it.
+    ONNX Runtime's profiler reads its clock around every node, which costs microseconds itself:
+    shares of small nodes are too large, and the sum is more than an inference takes without it.
+    LiteRT has none that Python reaches: the beginnings of the graph are timed, each in a process of
+    its own, where operators that would be one kernel with the next are apart.
 
     Returns:
         ``file``, ``artifact``, ``target``, ``runtime``, ``runtime_version``, ``threads``, ``by``,
         ``runs``, and ``nodes`` (``name``, ``op``, ``us``, ``share``).
 
     Raises:
-        MeasurementError: its engine has no profiler that Python reaches; not this machine.
-        ArtifactError: a file that its engine refuses.
+        MeasurementError: not this machine.
+        ArtifactError: a file that its engine refuses, or a ``.tflite`` of several graphs.
     """
     threads = target.threads if threads is None else threads
     if place is HERE:
         check_reach(target)
     check_engines(target, [path])
     with place.runner(path, threads=threads) as runner:
-        nodes = runner.profile([values_for(port, batch) for port in runner.inputs], RUNS)
+        if runner.engine.name == "onnxruntime":
+            inputs = [values_for(port, batch) for port in runner.inputs]
+            nodes, by, runs = runner.profile(inputs, RUNS), PROFILER, RUNS
+        else:
+            nodes = _by_prefixes(path, place, threads, batch)
+            by, runs = PREFIXES, ROUNDS * PREFIX_RUNS
         answers = UNASKED if place.own else answers_by(runner)
         return {
             "file": path.name,
@@ -54,11 +69,35 @@ def profile_file(
             "runtime": runner.engine.name,
             "runtime_version": runner.version,
             "threads": threads,
-            "by": f"{runner.engine.title}'s own profiler",
-            "runs": RUNS,
+            "by": by,
+            "runs": runs,
             "nodes": ranked(nodes),
             **answers.facts(),
         }
+
+
+def _by_prefixes(path: Path, place: Place, threads: int, batch: int | None) -> list[dict[str, Any]]:
+    """What the graph takes up to each operator, less what it takes up to the one before; an
+    operator that seems to take less than nothing takes nothing."""
+    found, before = [], 0.0
+    with tempfile.TemporaryDirectory(prefix="edgeprune-prefixes-") as folder:
+        for number, prefix in enumerate(prefixes(path.read_bytes(), str(path))):
+            file = Path(folder) / f"{number}.tflite"
+            file.write_bytes(prefix.data)
+            taken = _median_us(file, place, threads, batch)
+            us = max(taken - before, 0.0)
+            found.append({"name": prefix.name, "op": prefix.op, "us": us})
+            before = max(taken, before)
+    return found
+
+
+def _median_us(file: Path, place: Place, threads: int, batch: int | None) -> float:
+    """Of the rounds' medians the least: what disturbs only adds."""
+    with place.runner(file, threads=threads) as runner:
+        runner.prepare([values_for(port, batch) for port in runner.inputs])
+        runner.time(PREFIX_RUNS)
+        rounds = [float(np.median(runner.time(PREFIX_RUNS))) for _ in range(ROUNDS)]
+    return min(rounds) / 1e3
 
 
 def ranked(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def bench(
         ),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Where the time goes, node by node (.onnx).")
+        bool, typer.Option("--profile", help="Where the time goes, node by node.")
     ] = False,
     compare: Annotated[
         bool,

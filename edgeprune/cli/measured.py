@@ -189,7 +189,7 @@ def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
         for each in found:
             if not wrong_outputs(each):
                 yield Fitting(measured.profile_table(each))
-                yield hanging(f"by {each['by']}, whose clock costs microseconds at every node")
+                yield hanging(f"by {each['by']}")
             for line in measured.measured_lines(each):
                 yield hanging(line)
         return

@@ -117,7 +117,9 @@ class Table:
         self._add("evaluate", evaluation, libraries, after=exports, files=roles)
         for target in self.targets:
             about = {"target": target.measuring_facts(), "host": _host()}
-            facts = {**about, **self.boards.facts(target)}
+            board = self.boards.facts(target)
+            # A board is asked examples of the calibration data.
+            facts = {**about, **board, **({**data, **self._calibrate()} if board else {})}
             self._add(
                 f"bench-{target.name}",
                 facts,

@@ -41,10 +41,13 @@ def check_profile(name: str) -> Facts:
         RecipeError: no such profile, or its faults.
     """
     from edgeprune.benchmarking import unreachable
+    from edgeprune.benchmarking.reaching import may_be_board
     from edgeprune.targets import Target
+    from edgeprune.transports import board_of
 
     target = Target.load(name)
-    reason = unreachable(target) or ""
+    said = may_be_board(target) and board_of(target.name).ssh is not None
+    reason = "" if said else unreachable(target) or ""
     return {"name": target.name, "valid": True, "timed": not reason, "why": reason}
 
 

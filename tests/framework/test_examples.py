@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgeprune.errors import InputError
 from edgeprune.pipeline import run
 from edgeprune.recipes import Recipe
+from examples.mnist import boards
 from examples.mnist.demo import ROADS, main_table, promises, rehearsal_table
 from examples.mnist.train import train
 
@@ -54,6 +57,34 @@ def test_recipes_ask_what_the_demo_promises() -> None:
     for road in ("size", "speed", "channels"):
         assert recipes[road].gates.max_metric_drop == 0.003
         assert set(recipes[road].prune.score) == {"taylor", "magnitude", "gradient"}
+
+
+def test_the_recipe_of_three_targets_is_the_speed_road() -> None:
+    speed, three = (
+        Recipe.load(MNIST / f"{name}.toml", ["model='mnist.npz'"]) for name in ("speed", "boards")
+    )
+    one, other = speed.digest_facts(), three.digest_facts()
+    assert len(other.pop("targets")) == 3 and one.pop("targets")
+    assert one == other
+
+
+def test_the_table_in_the_readme_is_what_was_kept() -> None:
+    facts = json.loads(boards.KEPT.read_bytes())
+    text = boards.README.read_text()
+    assert boards.page(text, boards.table(facts)) == text
+    assert facts["released"] == ["host", "raspberry-pi-4", "raspberry-pi-5"]
+    rows = {(row["target"], row["role"], row["variant"]): row for row in facts["rows"]}
+    assert len(rows) == 3 * 4
+    for target in facts["released"][1:]:
+        dense, pruned = (
+            rows[target, *which] for which in (("before", "fp32"), ("after", "fp32-sparse"))
+        )
+        assert pruned["instructions"] < 0.6 * dense["instructions"] and not dense["median_ms"]
+    # Another result makes another page; a page without a place for it is refused.
+    facts["rows"][0]["size_bytes"] += 1
+    assert boards.page(text, boards.table(facts)) != text
+    with pytest.raises(InputError, match="no place for the table"):
+        boards.page("# edgeprune", "")
 
 
 def test_the_digits_are_the_digits() -> None:

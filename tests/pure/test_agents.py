@@ -72,10 +72,10 @@ def agent(folder: Path) -> Agent:
     return Agent(talk(folder), "pi@board", lock=str(folder / "lock"), limit=20)
 
 
-def runner(one: Agent, folder: Path, text: str, timeout: float = 60.0) -> Runner:
+def runner(one: Agent, folder: Path, text: str) -> Runner:
     file = folder / f"{text or 'good'}.tflite"
     file.write_text(text)
-    return Runner(file, link=AgentLink(one, str(file), "3.1"), timeout=timeout)
+    return Runner(file, link=AgentLink(one, str(file), "3.1"), timeout=60)
 
 
 def test_files_in_turns_each_in_a_child_of_its_own(folder: Path) -> None:
@@ -109,9 +109,10 @@ def test_what_happens_there_is_said_with_the_board(folder: Path) -> None:
         with runner(one, folder, "") as good:
             assert np.array_equal(good.infer([x])[0], 2 * x)
         with (
-            runner(one, folder, "hang", timeout=0.5) as hanging,
+            runner(one, folder, "hang") as hanging,
             pytest.raises(MeasurementError, match=r"gave no answer in 0.5 s while its first"),
         ):
+            hanging._timeout = 0.5  # of this question alone: a busy machine loads for longer
             hanging.prepare([x])
         with runner(one, folder, "") as good:
             assert np.array_equal(good.infer([x])[0], 2 * x)
