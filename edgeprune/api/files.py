@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprune.api.given import as_model, as_path
 from edgeprune.artifacts import Artifact
 from edgeprune.errors import VerificationError
-from edgeprune.measurements import Measurement, Verification
+from edgeprune.measurements import Measurement, Verification, wrong_outputs
 from edgeprune.progress import SILENT, Progress
 from edgeprune.results import Result
 
@@ -72,7 +72,8 @@ def bench(
 
     Raises:
         MeasurementError: the target cannot be reached from here, or the file does not run.
-        VerificationError: the board answers otherwise than this machine's engine.
+        VerificationError: a board answers otherwise than this machine's engine, or the file
+            otherwise than the golden inputs beside it say.
         InputError: ``ssh`` for a target that is no board.
     """
     from edgeprune.benchmarking import bench_files
@@ -84,10 +85,7 @@ def bench(
     with place_of(profile, transport, python) as place:
         (found,) = bench_files([path], profile, runs=runs, place=place)
     if found.wrong:
-        raise VerificationError(
-            f"{path}: its outputs on {profile.name} are not those of this machine's engine; its "
-            "latency there is no result"
-        )
+        raise VerificationError(f"{wrong_outputs(found.facts())}; its latency is no result")
     return found
 
 

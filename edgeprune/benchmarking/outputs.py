@@ -12,27 +12,13 @@ import numpy.typing as npt
 
 from edgeprune.artifacts import Port
 from edgeprune.benchmarking.places import Place
+from edgeprune.goldens import Golden
 from edgeprune.measurements import answer_facts
 from edgeprune.runtimes import Runner
 
 TOLERANCE = 1e-4
 """Of the largest output, between two machines; whole numbers may differ by one step."""
 _SEED = 20
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Fixed inputs of a file, and what its model answers to them.
-
-    Attributes:
-        inputs: one array an input of the model, in its order, all samples along axis 0.
-        expected: one array an output, likewise.
-        tolerance: within which the file has to answer so, of the largest of each output.
-    """
-
-    inputs: tuple[npt.NDArray[Any], ...]
-    expected: tuple[npt.NDArray[Any], ...]
-    tolerance: float = TOLERANCE
 
 
 def seeded(port: Port) -> npt.NDArray[Any]:
@@ -95,23 +81,36 @@ UNASKED = Answers()
 """Of the engine that others are compared with."""
 
 
-def answers_by(runner: Runner, golden: Golden | None = None) -> Answers:
+def answers_by(runner: Runner, golden: Golden | None = None, *, own: bool = False) -> Answers:
     """A loaded file asked, and what it says compared with this machine's engine, and with its model
-    where there are ``golden`` inputs."""
+    where there are ``golden`` inputs; with its model alone where it runs in that engine (``own``).
+
+    Raises:
+        DataError: golden inputs that do not fit the file.
+    """
+    if own and golden is None:
+        return UNASKED
     inputs = [seeded(port) for port in runner.inputs] if golden is None else golden.inputs
-    with Runner(runner.path) as here:
-        wanted = here.infer(inputs)
     given = runner.infer(inputs)
-    found = compared(wanted, given)
+    found: tuple[bool | None, float | None] = (None, None)
+    if not own:
+        with Runner(runner.path) as here:
+            found = compared(here.infer(inputs), given)
     if golden is None:
         return Answers(*found)
-    # The board may round otherwise, on top of what the file itself may differ by.
-    return Answers(*found, *compared(golden.expected, given, golden.tolerance + TOLERANCE))
+    # A board may round otherwise, on top of what the file itself may differ by.
+    allowed = golden.tolerance + (0.0 if own else TOLERANCE)
+    return Answers(*found, *compared(golden.expected, given, allowed))
+
+
+def answers_at(place: Place, runner: Runner) -> Answers:
+    """:func:`answers_by` of a file that is loaded at a place, with the golden inputs beside it."""
+    return answers_by(runner, Golden.beside(runner.path), own=place.own)
 
 
 def answers_of(place: Place, path: Path, threads: int) -> Answers:
-    """A file asked at a place, in a process of its own; at this machine nothing is to be asked."""
-    if place.own:
+    """A file asked at a place, in a process of its own."""
+    if place.own and Golden.beside(path) is None:
         return UNASKED
     with place.runner(path, threads=threads) as runner:
-        return answers_by(runner)
+        return answers_at(place, runner)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune.benchmarking.outputs import UNASKED, answers_by
+from edgeprune.benchmarking.outputs import answers_at
 from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.rounds import ROUNDS, check_engines, check_reach, values_for
 from edgeprune.files import sha256_file
@@ -57,7 +57,7 @@ def profile_file(
         else:
             nodes = _by_prefixes(path, place, threads, batch)
             by, runs = PREFIXES, ROUNDS * PREFIX_RUNS
-        answers = UNASKED if place.own else answers_by(runner)
+        answers = answers_at(place, runner)
         return {
             "file": path.name,
             "artifact": sha256_file(path),

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from edgeprune.artifacts import Artifact, Port
 from edgeprune.benchmarking.comparing import ROUNDS
 from edgeprune.benchmarking.conditions import between
-from edgeprune.benchmarking.outputs import Golden, answers_by
+from edgeprune.benchmarking.outputs import Answers, answers_by
 from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.statistics import steady
 from edgeprune.errors import ArtifactError, InputError, MeasurementError
 from edgeprune.files import now, sha256_file
+from edgeprune.goldens import Golden
 from edgeprune.intervals import median_interval
 from edgeprune.measurements import Measurement
 from edgeprune.progress import SILENT, Progress
@@ -144,8 +145,8 @@ def bench_files(
         seconds: timed for each file, after which no round is begun that ``runs`` does not ask for.
         place: where; a board answers further inputs at the end, and what it answers is compared
             with this machine's engine.
-        golden: of each file, what a board is asked instead of seeded inputs; its answers are then
-            compared with the model's too.
+        golden: of each file, what it is asked instead of seeded inputs; its answers are then
+            compared with the model's too. Those beside the files where nothing is given.
 
     Returns:
         One measurement per file, in their order.
@@ -164,6 +165,7 @@ def bench_files(
     if place is HERE:
         check_reach(target)
     check_engines(target, paths)
+    about = golden or [Golden.beside(path) for path in paths]
     with contextlib.ExitStack() as stack:
         timed = [_Timed(stack.enter_context(place.runner(path, threads=threads))) for path in paths]
         sizes = [prepare(each.runner, batch) for each in timed]
@@ -182,18 +184,14 @@ def bench_files(
             )
             for each, size in zip(timed, sizes, strict=True)
         ]  # fmt: skip
-        if place.own:
-            return found
-        about = golden or [None] * len(found)
         return [
-            _checked(each, one.runner, gold)
+            _checked(each, answers_by(one.runner, gold, own=place.own))
             for each, one, gold in zip(found, timed, about, strict=True)
         ]
 
 
-def _checked(measurement: Measurement, runner: Runner, golden: Golden | None) -> Measurement:
+def _checked(measurement: Measurement, found: Answers) -> Measurement:
     """With what became of its outputs; after the timing, whose first inference is a figure too."""
-    found = answers_by(runner, golden)
     return replace(
         measurement,
         outputs_match=found.match,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.benchmarking.conditions import State, between, state
-from edgeprune.benchmarking.outputs import UNASKED, Answers, answers_by
+from edgeprune.benchmarking.outputs import UNASKED, Answers, answers_at
 from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.benchmarking.rounds import check_engines, check_reach, prepare
 from edgeprune.errors import InputError, MeasurementError
@@ -183,7 +183,7 @@ def sustain(
             device=place.device(),
             date=now(),
             via=place.via,
-            answers=UNASKED if place.own else answers_by(runner),
+            answers=answers_at(place, runner),
         )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.benchmarking.outputs import Golden
 from edgeprune.benchmarking.reaching import connection, may_be_board
 from edgeprune.files import digest_of
+from edgeprune.goldens import Golden
 from edgeprune.targets import Target
 from edgeprune.transports import Transport, addressed, board_of
 

@@ -20,9 +20,9 @@ from board_servers import OddServer, RealServer
 
 import edgeprune
 from edgeprune.benchmarking import bench_files, boards, connected
-from edgeprune.benchmarking.outputs import Golden
 from edgeprune.cli import main
 from edgeprune.errors import DeviceError, InputError, LostError, VerificationError
+from edgeprune.goldens import Golden
 from edgeprune.measurements import Measurement, wrong_outputs
 from edgeprune.runtimes import run_file
 from edgeprune.targets import Target

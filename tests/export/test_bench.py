@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from export_nets import mlp, two_ended
 
+import edgeprune
 from edgeprune.benchmarking import ROUNDS, bench_files, ratio, unreachable
 from edgeprune.benchmarking.cold import bench_cold
 from edgeprune.cli import main
 from edgeprune.contracts import BENCH, Cold
-from edgeprune.errors import ArtifactError, InputError, MeasurementError
+from edgeprune.errors import ArtifactError, InputError, MeasurementError, VerificationError
 from edgeprune.exporting import export_model
+from edgeprune.goldens import Golden
 from edgeprune.measurements import Measurement
 from edgeprune.runtimes import Runner
 from edgeprune.runtimes.caches import drop_cached
@@ -198,6 +200,34 @@ def test_the_verb_prints_one_object_or_several_or_csv(
     assert "Cold starts" in capfd.readouterr().out
     assert main(["bench", file, "--cold", "--runs", "5", "-q", "--json"]) == 0
     assert isinstance(BENCH.validate_json(capfd.readouterr().out), Cold)
+
+
+def test_golden_inputs_beside_a_file_are_what_it_is_asked(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "dense.tflite"
+    path.write_bytes((folder / "dense.tflite").read_bytes())
+    with Runner(path) as runner:
+        x = np.random.default_rng(1).random((4, *runner.inputs[0].shape[1:]), np.float32)
+        (right,) = runner.infer([x])
+    Golden((x,), (right,)).save(tmp_path / "golden.npz")
+    asked = ["bench", str(path), "--seconds", "0.1", "-q", "--json"]
+    assert main(asked) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["model_match"] is True and facts["model_difference"] == 0
+    assert facts["outputs_match"]["availability"] == "unavailable"
+    Golden((x,), (right + 1,)).save(tmp_path / "golden.npz")
+    for flags in ([], ["--cold", "--runs", "5"]):
+        assert main([*asked, *flags] if not flags else [*asked[:2], *flags, "-q", "--json"]) == 1
+        captured = capfd.readouterr()
+        assert BENCH.validate_json(captured.out).model_match is False
+        assert "its outputs on host are not those of its model" in captured.err
+    with pytest.raises(VerificationError, match="are not those of its model; its latency is no"):
+        edgeprune.bench(path, runs=10)
+    Golden((x[:, :3],), (right,)).save(tmp_path / "golden.npz")
+    assert main(asked) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "dense.tflite: input" in line and "the data have 3" in line
 
 
 def test_what_is_saved_is_compared_and_makes_a_history(
