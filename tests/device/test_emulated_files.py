@@ -104,6 +104,13 @@ def test_one_object_and_no_time(folder: Path, capfd: pytest.CaptureFixture[str])
     text = capfd.readouterr().out
     assert "Emulated raspberry-pi-4 (cortex-a72, qemu" in text and "are no times" in text
     assert "fp32.tflite" in text and "int8.tflite" in text and "xnn_qs8" in text
+    # Of several targets one that cannot be emulated leaves the other's count.
+    assert main([*asked, "--target", "cortex-m7", "--json"]) == 1
+    captured = capfd.readouterr()
+    found = BENCH.validate_json(captured.out)
+    assert [each.target for each in found.measurements] == ["raspberry-pi-4"]
+    assert [each.target for each in found.failed] == ["cortex-m7"]
+    assert "cortex-m7: target 'cortex-m7' is armv7e-m; only aarch64" in captured.err
 
 
 @COMPILER

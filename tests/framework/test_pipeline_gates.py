@@ -272,6 +272,11 @@ def test_instructions_are_a_gate_on_each_file(
     run(recipe, sets=SMALL)
     assert len(asked) == 6
     assert "counts" not in json.loads((folder / "measurements.json").read_bytes())
+    # Asked for without a gate, the original's files are counted too.
+    result = run(recipe, sets=SMALL, emulated=True)
+    counts = json.loads((folder / "measurements.json").read_bytes())["counts"]
+    assert len(asked) == 10 and set(counts["before"]["files"]) == {"fp32", "onnx-fp32"}
+    assert set(counts["files"]) == {"fp32-sparse", "onnx-fp32"} and result.exit_code == 0
 
 
 def test_what_cannot_be_kept_is_said_before_the_training(
