@@ -129,6 +129,7 @@ class Measured(_Around):
     first_ms: Figure
     peak_memory_bytes: int
     baseline_memory_bytes: int
+    arena_bytes: int | Unavailable
     valid: bool | None = None
     doubts: list[str] = []
 

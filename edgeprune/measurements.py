@@ -174,6 +174,7 @@ class Measurement:
             "first_ms": self.first_ns / 1e6,
             "peak_memory_bytes": self.peak_memory_bytes,
             "baseline_memory_bytes": self.baseline_memory_bytes,
+            "arena_bytes": unavailable("neither engine tells Python of its arena"),
             "device": dict(self.device),
             **answer_facts(
                 self.outputs_match, self.difference, self.model_match, self.model_difference

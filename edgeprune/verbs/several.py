@@ -83,7 +83,9 @@ def at_once(asked: Sequence[Asked], work: Work, progress: Progress) -> Found:
 def _in_turn(asked: Sequence[Asked], work: Work, progress: Progress, found: Found) -> None:
     for each in asked:
         try:
-            found[each.target.name] = work(each, progress)
+            # From the start, while it connects and warms up too.
+            with progress.task(each.target.name, None):
+                found[each.target.name] = work(each, progress)
         except Interrupted:
             raise
         except EdgepruneError as error:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from board_servers import MISSING, SSHD, RealServer
+from board_servers import RealServer
 
 from edgeprune.benchmarking import boards, places
 from edgeprune.cli import main
 from edgeprune.contracts import BENCH
 from edgeprune.runtimes import Agent
-from edgeprune.verbs import several
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--seconds", "0.3", "--warmup", "1")
@@ -211,18 +210,3 @@ def running(home: str) -> int:
         except OSError:
             continue
     return found
-
-
-def test_a_fault_of_ours_is_no_failure_of_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeprune.progress import SILENT
-    from edgeprune.targets import Target
-    from edgeprune.transports import FakeTransport
-
-    if SSHD is None:
-        pytest.skip(MISSING)
-    asked = [
-        several.Asked(Target.load("raspberry-pi-4"), FakeTransport(Path("x"), where="one")),
-        several.Asked(Target.load("host")),
-    ]
-    with pytest.raises(ZeroDivisionError):
-        several.at_once(asked, lambda one, shown: {"x": 1 / 0}, SILENT)
