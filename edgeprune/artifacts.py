@@ -16,11 +16,23 @@ class Port:
         name: as the runtime knows it.
         shape: with the batch; -1 where it is free.
         dtype: numpy's name.
+        scale: of whole numbers that stand for real ones, (number - ``zero_point``) · ``scale``;
+            ``None`` where they stand for themselves.
+        zero_point: the number that stands for zero.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    scale: float | None = None
+    zero_point: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """What ``--json`` prints; scale and zero point only where there are some."""
+        found: dict[str, Any] = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
+        if self.scale is not None:
+            found |= {"scale": self.scale, "zero_point": self.zero_point}
+        return found
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Artifact:
     Attributes:
         path: where it lies.
         format: ``"tflite"`` or ``"onnx"``.
-        variant: ``"fp32"``, ``"fp32-sparse"``, ``"onnx-fp32"``; ``"int8"`` and ``"unknown"`` for
+        variant: as its bytes say, a name of :data:`edgeprune.variants.VARIANTS`; ``"unknown"`` for
             files of others.
         sha256: hex digest of its bytes.
         size_bytes: its length.
@@ -40,6 +52,7 @@ class Artifact:
             read back.
         inputs: in the file's order, which is the model's.
         outputs: in the file's order, which is the model's.
+        shifted: constants in which another number than 0 stands for zero (no kernel is one).
     """
 
     path: Path
@@ -52,11 +65,14 @@ class Artifact:
     stored: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    shifted: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints and a manifest holds: no path but the file's name."""
         facts = asdict(self)
         facts["file"] = self.path.name
         del facts["path"]
+        facts["inputs"] = [port.facts() for port in self.inputs]
+        facts["outputs"] = [port.facts() for port in self.outputs]
         facts["density"] = {name: round(value, 6) for name, value in self.density.items()}
         return facts

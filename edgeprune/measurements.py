@@ -266,6 +266,9 @@ class Difference:
         worst_expected: what the model answers there.
         constant: whether the model's own output is the same for every sample, up to rounding: then
             the comparison says nothing of what the file makes of its inputs.
+        rms: root mean square of the difference.
+        spread: root mean square of the model's output less its mean over the samples.
+        cosine: of all values of file and model as two vectors; 1 where both are 0.
     """
 
     output: str
@@ -277,15 +280,52 @@ class Difference:
     worst_value: float
     worst_expected: float
     constant: bool = False
+    rms: float = 0.0
+    spread: float = 0.0
+    cosine: float = 1.0
 
     @property
     def relative(self) -> float:
         """``max_abs`` over ``scale`` (0 where both are 0)."""
-        return self.max_abs / self.scale if self.scale else (0.0 if self.max_abs == 0 else 1e30)
+        return _over(self.max_abs, self.scale)
+
+    @property
+    def mean_relative(self) -> float:
+        """``mean_abs`` over ``scale`` (0 where both are 0)."""
+        return _over(self.mean_abs, self.scale)
+
+    @property
+    def noise(self) -> float:
+        """``rms`` over ``spread``: 1 is as wrong as a file that ignores its input. Over ``scale``
+        where the model's own output is constant."""
+        return _over(self.rms, self.scale if self.constant else self.spread)
+
+    @property
+    def relative_rms(self) -> float:
+        """``rms`` over ``scale`` (0 where both are 0)."""
+        return _over(self.rms, self.scale)
+
+    def by(self, measure: str) -> float:
+        """:attr:`relative`, or for ``"rms"`` :attr:`relative_rms`."""
+        return self.relative_rms if measure == "rms" else self.relative
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints."""
-        return {**self.__dict__, "relative": self.relative}
+        return {
+            **self.__dict__,
+            "relative": self.relative,
+            "mean_relative": self.mean_relative,
+            "relative_rms": self.relative_rms,
+            "noise": self.noise,
+        }
+
+
+NOISY = 0.5
+"""Share of what an output says that may be rounding before a word is said of it."""
+
+
+def _over(value: float, scale: float) -> float:
+    return value / scale if scale else (0.0 if value == 0 else 1e30)
 
 
 @dataclass(frozen=True)
@@ -295,30 +335,42 @@ class Verification:
     Attributes:
         artifact: sha256 of the file.
         samples: how many inputs were compared.
-        tolerance: of the largest output, per output.
+        tolerance: what every output kept within, of ``measure``.
         differences: one per output, in the model's order.
+        measure: ``"relative"`` or ``"rms"``: :meth:`Difference.by`.
+        variant: of the file.
     """
 
     artifact: str
     samples: int
     tolerance: float
     differences: tuple[Difference, ...]
+    measure: str = "relative"
+    variant: str = ""
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints."""
         return {
             "artifact": self.artifact,
             "samples": self.samples,
+            "variant": self.variant,
             "tolerance": self.tolerance,
+            "measure": self.measure,
             "outputs": [difference.facts() for difference in self.differences],
             "warnings": list(self.warnings()),
         }
 
     def warnings(self) -> tuple[str, ...]:
         """What takes from the comparison, one line an output."""
-        return tuple(
+        constant = tuple(
             f"output {one.output!r} is the same for all {self.samples} examples, in the model too: "
             "the comparison proves nothing of it; give examples that differ, or look at the model"
             for one in self.differences
             if one.constant
+        )
+        return constant + tuple(
+            f"output {one.output!r} changes so little from example to example that rounding makes "
+            f"{one.noise:.0%} of it; judge by the metric, or take a wider variant"
+            for one in self.differences
+            if self.measure == "rms" and one.noise > NOISY and not one.constant
         )

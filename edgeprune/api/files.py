@@ -17,26 +17,49 @@ if TYPE_CHECKING:
     from edgeprune.targets import Target
 
 
-def export(model: Any, path: Path | str, *, sparse: bool = False, batch: int = 1) -> Artifact:
+def export(
+    model: Any,
+    path: Path | str,
+    *,
+    sparse: bool = False,
+    batch: int = 1,
+    variant: str | None = None,
+    calibration: Any = None,
+) -> Artifact:
     """Write ``model`` as ``.tflite`` or ``.onnx``, by the suffix of ``path``, and read it back.
+
+    The file is run in a child process before it is written.
 
     Args:
         model: a Keras model.
         path: where to.
         sparse: TFLite's own sparse encoding; ONNX sparse initialisers where they are smaller.
         batch: size of the fixed batch.
+        variant: a name of :data:`edgeprune.variants.VARIANTS`; floats where absent. With ``sparse``
+            the sparse one of it.
+        calibration: inputs, without labels, as :func:`verify` takes them: the ranges of whole
+            numbers (``int8``, ``int8-float-io``, ``int16x8``) are taken from them.
 
     Raises:
-        ExportError: the model cannot become this format.
+        InputError: no such variant, or one of another format, or no calibration data for it.
+        ExportError: the model cannot become this, or the file does not run or answers something
+            else; names the nearest variant that works.
         OutputError: the file cannot be written.
     """
-    from edgeprune.exporting import export_model
+    from edgeprune.exporting import variant_for
+    from edgeprune.variants import VARIANTS, variant_of
+    from edgeprune.verification import export_tried
 
-    return export_model(as_model(model), path, sparse=sparse, batch=batch)
+    name = variant_for(path, sparse=sparse) if variant is None else variant_of(variant).name
+    if sparse and f"{name}-sparse" in VARIANTS:
+        name = f"{name}-sparse"
+    return export_tried(
+        as_model(model), path, name, calibration=calibration, batch=batch, sparse=sparse
+    )
 
 
 def verify(
-    artifact: Artifact | Path | str, model: Any, inputs: Any, *, tolerance: float = 1e-4
+    artifact: Artifact | Path | str, model: Any, inputs: Any, *, tolerance: float | None = None
 ) -> Verification:
     """Compare a file with its model, run by its own runtime in a child process.
 
@@ -44,7 +67,8 @@ def verify(
         artifact: the file.
         model: the Keras model that it was exported from.
         inputs: an array, a tuple of arrays, or batches; 32 samples at least.
-        tolerance: of the largest output, per output.
+        tolerance: per output; ``None``: what the file's variant is allowed
+            (:mod:`edgeprune.variants`).
 
     Raises:
         VerificationError: an output is further off; names it, the sample and the values.

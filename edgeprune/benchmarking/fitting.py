@@ -63,11 +63,10 @@ def _inputs(path: Path, target: Target) -> int:
     if not path.is_file():
         raise ArtifactError(f"{path}: no such file")
     contents = read_tflite(path.read_bytes(), str(path))
-    if contents.variant != "int8":
+    if contents.variant not in ("int8", "int8-float-io"):
         raise ArtifactError(
             f"{path}: target {target.name!r} takes full int8 alone, and this file has floats or "
-            "sparse tensors inside; this edgeprune exports no int8 yet: "
-            "make one with TensorFlow's converter (TFLITE_BUILTINS_INT8)"
+            "sparse tensors inside; export it with --format int8"
         )
     return len(contents.inputs)
 

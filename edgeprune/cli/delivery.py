@@ -16,9 +16,27 @@ from edgeprune.cli.terminal import Session
 
 
 class Variant(StrEnum):
+    """The names of :mod:`edgeprune.variants`."""
+
     fp32 = "fp32"
-    sparse = "fp32-sparse"
-    onnx = "onnx-fp32"
+    fp32_sparse = "fp32-sparse"
+    fp16 = "fp16"
+    fp16_sparse = "fp16-sparse"
+    dynamic = "dynamic"
+    dynamic_sparse = "dynamic-sparse"
+    int8 = "int8"
+    int8_sparse = "int8-sparse"
+    int8_float_io = "int8-float-io"
+    int8_float_io_sparse = "int8-float-io-sparse"
+    int16x8 = "int16x8"
+    int16x8_sparse = "int16x8-sparse"
+    onnx_fp32 = "onnx-fp32"
+
+
+FORMATS = (
+    "What to write: fp32 fp16 dynamic int8 int8-float-io int16x8, each with -sparse too, or "
+    "onnx-fp32."
+)
 
 
 class Via(StrEnum):
@@ -41,8 +59,15 @@ def add(app: typer.Typer) -> None:
 def export(
     session: Session,
     model: Model,
-    variant: Annotated[Variant, typer.Option("--format", help="What to write.")],
+    variant: Annotated[
+        Variant, typer.Option("--format", "--variant", metavar="NAME", help=FORMATS)
+    ],
     out: Out,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="FILE", help="Examples that calibrate int8 and int16x8."),
+    ] = None,
+    examples: Annotated[int, option(takes=whole(1), help="So many of them.")] = 256,
     sparse: Annotated[
         bool,
         typer.Option("--sparse", help="ONNX: sparse initialisers where they are smaller."),
@@ -51,18 +76,24 @@ def export(
     trust_model: Trust = False,
     json: Json = False,
 ) -> None:
-    """Write a .tflite or .onnx, and read back what is in it.
+    """Write a .tflite or .onnx that works, and read back what is in it.
+
+    The file is run beside the model first. One that its engine refuses, or that answers something
+    else, is not written; the message names the nearest format that works.
 
     Example:  edgeprune export small.keras --format fp32-sparse -o small.tflite
     """
     from edgeprune import verbs
 
-    source = verbs.Source(model, trust=trust_model)
-    facts = verbs.export_file(source, out, variant=variant.value, sparse=sparse, batch=batch)
+    source = verbs.Source(model, data, trust=trust_model)
+    facts = verbs.export_file(
+        source, out, variant=variant.value, sparse=sparse, batch=batch, examples=examples
+    )
     stored = [name for name, kind in facts["stored"].items() if kind != "dense"]
     line = (
-        f"{out}: {facts['size_bytes']:,} bytes ({facts['gzip_bytes']:,} gzipped), "
-        f"{len(stored)} of {len(facts['stored'])} tensors stored sparse"
+        f"{out}: {facts['variant']}, {facts['size_bytes']:,} bytes "
+        f"({facts['gzip_bytes']:,} gzipped), {len(stored)} of {len(facts['stored'])} tensors "
+        "stored sparse"
     )
     session.result(facts, line, json=json)
 
@@ -75,8 +106,13 @@ def verify(
     ],
     data: Data,
     tolerance: Annotated[
-        float, option(takes=NOT_NEGATIVE, help="Of the largest output, for each output.")
-    ] = 1e-4,
+        float | None,
+        option(takes=NOT_NEGATIVE, help="Of the largest output, for each; else the variant's own."),
+    ] = None,
+    variant: Annotated[
+        Variant | None,
+        typer.Option("--variant", metavar="NAME", help="Of the file; else as its bytes say."),
+    ] = None,
     examples: Annotated[int, option(takes=whole(32), help="How many are compared.")] = 256,
     trust_model: Trust = False,
     json: Json = False,
@@ -88,14 +124,24 @@ def verify(
     from edgeprune import verbs
 
     source = verbs.Source(model, str(data), trust=trust_model)
-    facts = verbs.verify_file(source, artifact, tolerance=tolerance, examples=examples)
+    facts = verbs.verify_file(
+        source,
+        artifact,
+        tolerance=tolerance,
+        variant=None if variant is None else variant.value,
+        examples=examples,
+    )
+    whole_numbers = facts["measure"] == "rms"
+    key, what = ("relative", "")
+    if whole_numbers:
+        key, what = "relative_rms", " (root mean square)"
     lines = []
     for output in facts["outputs"]:
         agreement = output["top1_agreement"]
         same = "" if agreement is None else f", top-1 agrees on {agreement:.2%}"
         lines.append(
-            f"{artifact}: {output['output']} within {output['relative']:.1e} of the largest "
-            f"output on {facts['samples']} examples (allowed {tolerance:.0e}){same}"
+            f"{artifact}: {output['output']} within {output[key]:.1e} of the largest "
+            f"output{what} on {facts['samples']} examples (allowed {facts['tolerance']:.0e}){same}"
         )
     lines += [f"{artifact}: warning: {warning}" for warning in facts["warnings"]]
     session.result(facts, lines, json=json)

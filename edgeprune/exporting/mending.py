@@ -6,6 +6,9 @@ encoding is believed: each is decoded and compared, and one that is not its tens
 
 It also takes blocks for scattered zeros as soon as most blocks are empty, where rows are smaller:
 95 % scattered zeros of a 512×512 kernel are 2.6 times the bytes in blocks. There rows are taken.
+
+And it leaves out the DENSIFY where the runtime's kernel has no sparse form of its own: of float16
+in blocks (LiteRT 2.3 answers NaN) and of int8 by rows (it refuses the file). There one is put in.
 """
 
 from __future__ import annotations
@@ -59,8 +62,40 @@ def mended(model: Any, twin: Any) -> Any:
                 _replace(model, graph, index, whole)
             elif _smaller_by_rows(model, graph.tensors[index], whole):
                 _replace(model, graph, index, whole, direct=True)
-    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
-    return model if any(tensor.sparsity for tensor in tensors) else twin
+            elif not _pays(model, graph.tensors[index], whole) or _lacks_densify(
+                model, graph, index
+            ):
+                _replace(model, graph, index, whole)
+    return model if holds_sparse(model) else twin
+
+
+def holds_sparse(model: Any) -> bool:
+    """Whether any tensor of a ``ModelT`` is stored sparse."""
+    return any(tensor.sparsity for graph in model.subgraphs for tensor in graph.tensors)
+
+
+def densified(model: Any) -> int:
+    """Store the kernels of fully connected layers dense, in place; how many there were."""
+    count = 0
+    for graph in model.subgraphs:
+        makers = _without_densify(model, graph)[1]
+        read = {
+            makers.get(int(index), int(index))
+            for operator in graph.operators
+            if _code(model, operator) == schema.BuiltinOperator.FULLY_CONNECTED
+            for index in _inputs(operator)
+            if index >= 0
+        }
+        for index in sorted(read):
+            tensor = graph.tensors[index]
+            if tensor.sparsity is not None and tensor.type in _TYPES:
+                kind, shape = _TYPES[tensor.type], tuple(int(size) for size in tensor.shape)
+                stored = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(kind)
+                whole = decoded(stored, shape, tensor.sparsity)
+                assert whole is not None
+                _put(model, graph, index, whole.view(np.uint8).ravel())
+                count += 1
+    return count
 
 
 def _partners(model: Any, graph: Any, twin: Any, other: Any) -> dict[int, int] | None:
@@ -128,6 +163,27 @@ def _smaller_by_rows(model: Any, tensor: Any, whole: Any) -> bool:
     return encoded_bytes(values, sparsity) + _OVERHEAD < encoded_bytes(stored, tensor.sparsity)
 
 
+def _pays(model: Any, tensor: Any, whole: Any) -> bool:
+    """Whether int8 that is stored takes fewer bytes than the dense tensor: each value has an index
+    of its own size."""
+    stored = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    whole_numbers = tensor.type == schema.TensorType.INT8
+    return not whole_numbers or encoded_bytes(stored, tensor.sparsity) + _OVERHEAD < whole.nbytes
+
+
+def _lacks_densify(model: Any, graph: Any, index: int) -> bool:
+    """Whether no kernel takes the tensor as it is stored, and nothing makes it dense first."""
+    tensor = graph.tensors[index]
+    blocked = tensor.sparsity.blockMap is not None and len(tensor.sparsity.blockMap)
+    wrong = {schema.TensorType.FLOAT16: bool(blocked), schema.TensorType.INT8: not blocked}
+    if not wrong.get(tensor.type, False):
+        return False
+    return any(
+        _code(model, operator) != _DENSIFY and index in map(int, _inputs(operator))
+        for operator in graph.operators
+    )
+
+
 def _replace(model: Any, graph: Any, index: int, data: Any, *, direct: bool = False) -> None:
     """Give a tensor these bytes of a dense one, by rows where that is smaller.
 
@@ -136,13 +192,24 @@ def _replace(model: Any, graph: Any, index: int, data: Any, *, direct: bool = Fa
     tensor = graph.tensors[index]
     _undensify(model, graph, index)
     tensor.sparsity = None
-    if tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) > 1:
-        values, sparsity = rows(data.view(np.float32).reshape(tensor.shape))
+    if tensor.type in _TYPES and len(tensor.shape) > 1:
+        values, sparsity = rows(data.view(_TYPES[tensor.type]).reshape(tensor.shape))
         if len(values) and encoded_bytes(values, sparsity) + _OVERHEAD < data.nbytes:
             tensor.sparsity = sparsity
             if not direct or len(values) > _DIRECT * data.nbytes / values.itemsize:
                 _densify(model, graph, index)
             data = values.view(np.uint8)
+    _store(model, tensor, data)
+
+
+def _put(model: Any, graph: Any, index: int, data: Any) -> None:
+    """Give a tensor the bytes of a dense one."""
+    _undensify(model, graph, index)
+    graph.tensors[index].sparsity = None
+    _store(model, graph.tensors[index], data)
+
+
+def _store(model: Any, tensor: Any, data: Any) -> None:
     held = [entry.buffer for part in model.subgraphs for entry in part.tensors]
     if held.count(tensor.buffer) > 1:
         tensor.buffer = len(model.buffers)

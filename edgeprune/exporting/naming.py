@@ -17,7 +17,8 @@ class WeightNames:
     """Names for the constants of one file, each given once, the same in any process.
 
     A converter transposes kernels and drops their zeros; the non-zero values themselves stay. What
-    it computes anew (a batch norm folded in) is known by the layer in the converter's own name.
+    it computes anew (a batch norm folded in, whole numbers) is known by the layer in the
+    converter's own name.
     """
 
     def __init__(self, model: Any) -> None:
@@ -29,7 +30,7 @@ class WeightNames:
                 self._by_values.setdefault(key, []).append(name)
         for name, kernel in kernels(model).items():
             layer, _, _ = name.rpartition("/")
-            self._kernels.setdefault(layer, (name, tuple(sorted(kernel.variable.shape))))
+            self._kernels.setdefault(layer, (name, _sizes(kernel.variable.shape)))
         self._taken: set[str] = set()
         self._count = 0
 
@@ -45,13 +46,22 @@ class WeightNames:
         found = self._by_values.get(key, []) if key is not None else []
         if found:
             return self._unused(found.pop(0) if len(found) > 1 else found[0])
-        layer = _layer(hint)
-        while layer and key is not None:
-            if layer in self._kernels and self._kernels[layer][1] == tuple(sorted(shape)):
-                return self._unused(self._kernels[layer][0])
-            layer = layer.rpartition("/")[0]
+        if key is not None or values.dtype.kind == "i":
+            found = sorted(filter(None, (self._kernel(part, shape) for part in hint.split(";"))))
+            if found:
+                return self._unused(found[0])
         self._count += 1
         return self._unused(f"constant_{self._count}")
+
+    def _kernel(self, hint: str, shape: tuple[int, ...]) -> str | None:
+        """The kernel of this shape, in any order of its axes, of the layer that a hint names."""
+        layer = _layer(hint)
+        wanted = _sizes(shape)
+        while layer:
+            if layer in self._kernels and self._kernels[layer][1] == wanted:
+                return self._kernels[layer][0]
+            layer = layer.rpartition("/")[0]
+        return None
 
     def _unused(self, name: str) -> str:
         unique, count = name, 2
@@ -69,8 +79,12 @@ def _key(values: npt.NDArray[Any]) -> str | None:
     return hashlib.sha256(alive.tobytes()).hexdigest() if alive.size else None
 
 
+def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Lengths of axes, in any order; a converter adds and drops those of one."""
+    return tuple(sorted(int(size) for size in shape if size != 1))
+
+
 def _layer(hint: str) -> str:
-    """``model_1/block_1/conv_1/convolution;…`` as ``block/conv/convolution``."""
-    first = hint.split(";")[0].split(":")[0]
-    parts = [re.sub(r"_\d+$", "", part) for part in first.split("/")]
+    """``model_1/block_1/conv_1/convolution:0`` as ``block/conv/convolution``."""
+    parts = [re.sub(r"_\d+$", "", part) for part in hint.split(":")[0].split("/")]
     return "/".join(parts[1:])

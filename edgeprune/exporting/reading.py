@@ -44,6 +44,7 @@ def read_artifact(path: Path | str) -> Artifact:
         stored=found.stored,
         inputs=found.inputs,
         outputs=found.outputs,
+        shifted=found.shifted,
     )
 
 

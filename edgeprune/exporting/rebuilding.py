@@ -20,7 +20,12 @@ from edgeprune.exporting.signatures import Signature
 ALIGNMENT = 16
 """Of a buffer's first byte, as schema.fbs asks (``force_align: 16``)."""
 KEY = "serving_default"
-_FLOATS = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+_WEIGHTS = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT8: np.int8,
+}
+_RENAMED = (b"tfl.pseudo_qconst", b"arith.constant")
 _LIMIT = 2**31 - 2**20
 
 
@@ -48,8 +53,10 @@ def rebuilt(model: Any, wanted: Signature) -> bytes:
     names = WeightNames(wanted.model)
     for number, graph in enumerate(model.subgraphs):
         graph.name = b"main" if number == 0 else f"graph_{number}".encode()
+        hints = _hints(graph)
         for index, tensor in enumerate(graph.tensors):
-            tensor.name = _name(model, names, tensor, f"tensor_{number}_{index}").encode()
+            otherwise = f"tensor_{number}_{index}"
+            tensor.name = _name(model, names, tensor, hints.get(index, ""), otherwise).encode()
     _sign(model, wanted)
     for index, buffer in enumerate(model.buffers):
         model.buffers[index] = _Aligned(buffer)
@@ -59,13 +66,28 @@ def rebuilt(model: Any, wanted: Signature) -> bytes:
     return bytes(builder.Output())
 
 
-def _name(model: Any, names: WeightNames, tensor: Any, otherwise: str) -> str:
+def _hints(graph: Any) -> dict[int, str]:
+    """What the converter calls a constant; one that its quantiser named anew, by its reader."""
+    found: dict[int, bytes] = {}
+    for operator in graph.operators or ():
+        read = () if operator.inputs is None else [int(index) for index in operator.inputs]
+        made = () if operator.outputs is None else [int(index) for index in operator.outputs]
+        for index in read:
+            if index >= 0 and made:
+                found.setdefault(index, graph.tensors[made[0]].name)
+    for index, tensor in enumerate(graph.tensors):
+        if not tensor.name.startswith(_RENAMED):
+            found[index] = tensor.name
+    return {index: name.decode("utf-8", errors="replace") for index, name in found.items()}
+
+
+def _name(model: Any, names: WeightNames, tensor: Any, hint: str, otherwise: str) -> str:
     data = model.buffers[tensor.buffer].data
-    if data is None or not len(data) or tensor.type not in _FLOATS or tensor.shape is None:
+    if data is None or not len(data) or tensor.type not in _WEIGHTS or tensor.shape is None:
         return otherwise
     shape = tuple(int(size) for size in tensor.shape)
-    values = np.asarray(data, np.uint8).view(_FLOATS[tensor.type])
-    return names.of(values, shape, tensor.name.decode("utf-8", errors="replace"))
+    values = np.asarray(data, np.uint8).view(_WEIGHTS[tensor.type])
+    return names.of(values, shape, hint)
 
 
 def _sign(model: Any, wanted: Signature) -> None:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+import numpy.typing as npt
 
 from edgeprune.artifacts import Artifact
 from edgeprune.errors import InputError
 from edgeprune.exporting.reading import read_artifact
-from edgeprune.files import nearest, write_bytes
+from edgeprune.exporting.tracing import Forms
+from edgeprune.files import write_bytes
+from edgeprune.variants import variant_of
 
-
-@dataclass(frozen=True)
-class Variant:
-    """A form that a model is exported in: suffix of its file, and whether zeros are left out."""
-
-    suffix: str
-    sparse: bool
-
-
-VARIANTS: Mapping[str, Variant] = MappingProxyType(
-    {
-        "fp32": Variant(".tflite", False),
-        "fp32-sparse": Variant(".tflite", True),
-        "onnx-fp32": Variant(".onnx", False),
-    }
-)
 SUFFIXES = (".tflite", ".onnx")
 
 
@@ -37,7 +23,8 @@ def export_model(
 ) -> Artifact:
     """Write ``model`` in the format that ``path`` ends in, and read the file back.
 
-    The same model gives the same bytes, in any process. The model is not changed.
+    The same model gives the same bytes, in any process. The model is not changed, and the file not
+    run: :func:`edgeprune.verification.export_tried` does that too.
 
     Args:
         model: a Functional or Sequential Keras model.
@@ -52,32 +39,46 @@ def export_model(
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    if path.suffix == ".tflite":
-        from edgeprune.exporting.to_tflite import tflite_bytes
-
-        data = tflite_bytes(model, sparse=sparse, batch=batch)
-    elif path.suffix == ".onnx":
-        from edgeprune.exporting.to_onnx import onnx_bytes
-
-        data = onnx_bytes(model, sparse=sparse, batch=batch)
-    else:
-        raise InputError(f"{path}: end the name in {' or '.join(SUFFIXES)}")
+    data = Forms(model, batch=batch).file(variant_for(path, sparse=sparse), sparse=sparse)
     write_bytes(path, data)
     return read_artifact(path)
 
 
 def export_variant(
-    model: Any, path: Path | str, variant: str, *, batch: int | None = 1
+    model: Any,
+    path: Path | str,
+    variant: str,
+    *,
+    batch: int | None = 1,
+    calibration: Sequence[npt.NDArray[Any]] | None = None,
 ) -> Artifact:
     """:func:`export_model` by the name of a variant.
 
+    Args:
+        calibration: for whole numbers, one array an input, in the model's order.
+
     Raises:
-        InputError: as :func:`check_variant`.
+        InputError: as :func:`check_variant`, or no calibration data where the variant needs it.
         ExportError: a model that cannot become that format.
         OutputError: the file cannot be written.
     """
     check_variant(variant, path)
-    return export_model(model, path, sparse=VARIANTS[variant].sparse, batch=batch)
+    write_bytes(path, Forms(model, batch=batch).file(variant, calibration))
+    return read_artifact(path)
+
+
+def variant_for(path: Path | str, *, sparse: bool = False) -> str:
+    """The variant of a file that only its suffix tells of: floats.
+
+    Raises:
+        InputError: another suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: end the name in {' or '.join(SUFFIXES)}")
+    if suffix == ".onnx":
+        return "onnx-fp32"
+    return "fp32-sparse" if sparse else "fp32"
 
 
 def check_variant(variant: str, path: Path | str) -> None:
@@ -86,10 +87,6 @@ def check_variant(variant: str, path: Path | str) -> None:
     Raises:
         InputError: no such variant, or ``path`` has another suffix than its format.
     """
-    if variant not in VARIANTS:
-        near = nearest(variant, VARIANTS)
-        hint = f"did you mean {near!r}?" if near else "known: " + ", ".join(VARIANTS)
-        raise InputError(f"no variant {variant!r}; {hint}")
-    suffix = VARIANTS[variant].suffix
+    suffix = variant_of(variant).suffix
     if Path(path).suffix != suffix:
         raise InputError(f"{path}: variant {variant} is written to a {suffix} file")

@@ -21,6 +21,7 @@ class Contents:
     outputs: tuple[Port, ...]
     density: Mapping[str, float] = field(default_factory=dict)
     stored: Mapping[str, str] = field(default_factory=dict)
+    shifted: tuple[str, ...] = ()
 
 
 def unused(name: str, taken: Mapping[str, object]) -> str:

@@ -50,8 +50,9 @@ def read_tflite(data: bytes, name: str) -> Contents:
         file = _opened(data)
         density: dict[str, float] = {}
         stored: dict[str, str] = {}
+        shifted = []
         types = set()
-        counted: dict[tuple[int, str], int] = {}
+        counted: dict[tuple[int, str, int], int] = {}
         for tensors in file.tensors:
             for tensor in tensors:
                 kind = _type(tensor)
@@ -61,33 +62,45 @@ def read_tflite(data: bytes, name: str) -> Contents:
                 key = unused(tensor.text(3), density)
                 density[key], stored[key] = _weight(tensor, kind, values, counted)
                 types.add(kind)
+                if np.any(_quantization(tensor)[1]):
+                    shifted.append(key)
         inputs, outputs = _ports(file)
         variant = _variant(file, data, types, bool(set(stored.values()) - {"dense"}))
     except Damage as damage:
         raise ArtifactError(
             f"{name}: not a sound .tflite file ({damage}); export or copy it again"
         ) from None
-    return Contents(variant, inputs, outputs, density, stored)
+    return Contents(variant, inputs, outputs, density, stored, tuple(shifted))
 
 
 def _variant(file: _File, data: bytes, types: set[str], sparse: bool) -> str:
     """What the file is called among variants; ``"unknown"`` for files of others."""
-    if types <= {"float32"}:
-        return "fp32-sparse" if sparse else "fp32"
-    if types == {"int8"} and not sparse and not _computes_floats(file, data):
-        return "int8"
-    return "unknown"
+    inside, ends = _computed(file, data)
+    floats = any(kind.startswith(("float", "bfloat")) for kind in inside)
+    found = "unknown"
+    if types <= {"float32"} and not inside & {"int8", "uint8", "int16"}:
+        found = "fp32"
+    elif types <= {"float32", "float16"} and "float16" in types:
+        found = "fp16"
+    elif types <= {"float32", "int8", "int16"} and "int8" in types:
+        if floats:
+            found = "dynamic" if not (inside | types - {"int8"}) & {"int8", "int16"} else "unknown"
+        elif "float32" not in types:
+            whole = "int16x8" if "int16" in inside | ends else "int8"
+            found = "int8-float-io" if whole == "int8" and "float32" in ends else whole
+    return f"{found}-sparse" if sparse and found != "unknown" else found
 
 
-def _computes_floats(file: _File, data: bytes) -> bool:
-    """Whether floats are made anywhere but at the ends, where a converter may leave them."""
+def _computed(file: _File, data: bytes) -> tuple[set[str], set[str]]:
+    """Types of what is computed: inside, and at the ends, where a converter may leave floats."""
+    inside: set[str] = set()
+    outside: set[str] = set()
     for graph, tensors in zip(file.subgraphs, file.tensors, strict=True):
         ends = {int(index) for field in (1, 2) for index in graph.numbers(field, np.int32)}
         for index, tensor in enumerate(tensors):
-            floats = _type(tensor).startswith(("float", "bfloat"))
-            if floats and index not in ends and _constant(file, tensor, data) is None:
-                return True
-    return False
+            if _constant(file, tensor, data) is None:
+                (outside if index in ends else inside).add(_type(tensor))
+    return inside, outside
 
 
 def _opened(data: bytes) -> _File:
@@ -148,7 +161,7 @@ def _weight(
     tensor: Table,
     kind: str,
     values: npt.NDArray[np.uint8],
-    counted: dict[tuple[int, str], int],
+    counted: dict[tuple[int, str, int], int],
 ) -> tuple[float, str]:
     shape = tuple(int(size) for size in tensor.numbers(0, np.int32))
     elements = dense_elements(shape)
@@ -160,9 +173,12 @@ def _weight(
             f"and has {len(values)}"
         )
     # Many tensors may share one buffer: count it once.
-    key = (tensor.number(2, "<I"), kind)
+    zeros = _quantization(tensor)[1]
+    zero = int(zeros[0]) if len(zeros) == 1 else 0
+    key = (tensor.number(2, "<I"), kind, zero)
     if key not in counted:
-        counted[key] = int(np.count_nonzero(values.view(np.dtype(kind).newbyteorder("<"))))
+        numbers = values.view(np.dtype(kind).newbyteorder("<"))
+        counted[key] = int(np.count_nonzero(numbers != zero))
     return (counted[key] / elements if elements else 0.0), stored
 
 
@@ -187,4 +203,21 @@ def _port(tensor: Table, name: str | None) -> Port:
     shape = tensor.numbers(7, np.int32)
     if not len(shape):
         shape = tensor.numbers(0, np.int32)
-    return Port(name or tensor.text(3), tuple(int(size) for size in shape), _type(tensor))
+    scales, zeros = _quantization(tensor)
+    kind = _type(tensor)
+    whole = kind in ("int8", "uint8", "int16") and len(scales) == 1 and 0 < scales[0] < np.inf
+    return Port(
+        name or tensor.text(3),
+        tuple(int(size) for size in shape),
+        kind,
+        scale=float(scales[0]) if whole else None,
+        zero_point=int(zeros[0]) if whole and len(zeros) else 0,
+    )
+
+
+def _quantization(tensor: Table) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Scales and zero points of a tensor; both may be empty."""
+    found = tensor.table(4)
+    if found is None:
+        return np.zeros(0, np.float32), np.zeros(0, np.int64)
+    return found.numbers(2, np.float32), found.numbers(3, np.int64)

@@ -94,8 +94,8 @@ def no_file(target: Target, formats: Iterable[str]) -> str:
     """Why a target that takes none of ``formats`` gets nothing."""
     if target.micro:
         return (
-            f"none of {', '.join(formats)} runs on a microcontroller, which takes full int8 alone, "
-            "and this edgeprune has no export of it yet"
+            f"none of {', '.join(formats)} runs on a microcontroller, which takes full int8 alone; "
+            'add "int8" to [export] formats'
         )
     return f"none of {', '.join(formats)} runs there"
 

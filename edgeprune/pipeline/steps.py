@@ -20,15 +20,16 @@ from edgeprune.pipeline.inputs import Inputs
 from edgeprune.recipes import ROLES, Recipe
 from edgeprune.recoveries import which_train, without_training
 from edgeprune.targets import Target
+from edgeprune.variants import VARIANTS
 from edgeprune.versions import installed
 from edgeprune.workspace import Stage, Workspace
 
 TRAINING = ("tensorflow", "keras", "numpy", "h5py")
 _TFLITE = ("flatbuffers", "ai-edge-litert", "zlib")
+_ONNX = ("tf2onnx", "onnx", "protobuf", "onnxruntime", "zlib")
 LIBRARIES = {
-    "fp32": (*TRAINING, *_TFLITE),
-    "fp32-sparse": (*TRAINING, *_TFLITE),
-    "onnx-fp32": (*TRAINING, "tf2onnx", "onnx", "protobuf", "onnxruntime", "zlib"),
+    name: (*TRAINING, *(_ONNX if form.suffix == ".onnx" else _TFLITE))
+    for name, form in VARIANTS.items()
 }
 """What decides the bytes of a variant, their length after gzip, and what its runtime answers."""
 IMAGES = ("pillow",)
@@ -98,6 +99,9 @@ class Table:
         self._add("check-evaluate", self._data("evaluate"), TRAINING)
         for variant in befores:
             self._files("before", variant, after=())
+        for variant in formats:
+            if VARIANTS[variant].sparse and variant != "fp32-sparse":
+                self._try(variant)
         last = self._prune(data)
         self._add("strip", {}, TRAINING, after=(last,))
         self._add(
@@ -188,17 +192,40 @@ class Table:
             last = (name,)
         return last[0]
 
+    def _export_facts(self, variant: str) -> dict[str, Any]:
+        """What decides the bytes of a file, beside the model."""
+        asked = self.recipe.export
+        facts: dict[str, Any] = {"variant": variant, "batch": asked.batch}
+        if VARIANTS[variant].calibrated:
+            facts |= {**self._data("train"), **self._calibrate()}
+            facts["ranges_of"] = asked.calibration_examples
+        return facts
+
+    def _try(self, variant: str) -> None:
+        """Whether the runtime takes a sparse form of what the rounds are likely to leave: before
+        anything is trained."""
+        goal = self.recipe.digest_facts()["prune"]
+        self._add(
+            f"try-{variant}", {**self._export_facts(variant), "prune": goal}, LIBRARIES[variant],
+            kind="try", variant=variant,
+        )  # fmt: skip
+
     def _files(self, role: str, variant: str, after: tuple[str, ...]) -> None:
         """Export and verification of one file."""
         export = f"export-{role}-{variant}"
-        facts = {"variant": variant, "batch": self.recipe.export.batch}
+        facts = self._export_facts(variant)
+        allowed = self.recipe.export.tolerance(variant)
         self._add(
             export, facts, LIBRARIES[variant], kind="export", after=after, role=role,
             variant=variant,
         )  # fmt: skip
         self._add(
             f"verify-{role}-{variant}",
-            {**self._data("train"), **self._calibrate()},
+            {
+                **self._data("train"),
+                **self._calibrate(),
+                **({} if allowed is None else {"tolerance": allowed}),
+            },
             LIBRARIES[variant],
             kind="verify",
             # The original's file is tried on what the check was made on, with its metric.

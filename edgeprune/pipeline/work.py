@@ -33,6 +33,7 @@ from edgeprune.recipes import Recipe
 from edgeprune.recoveries import without_training
 from edgeprune.recovery import Teaching
 from edgeprune.targets import Target
+from edgeprune.variants import VARIANTS
 
 BENCH_SECONDS = 1.0
 """Timed at most for each file of a target, beyond the runs that are always made."""
@@ -50,6 +51,7 @@ class Work:
     targets: Mapping[str, Target]
     progress: Progress
     boards: Boards = field(default_factory=Boards)
+    _traced: tuple[str, Any] | None = None
 
     def do(self, step: Step, folder: Path) -> None:
         """Run ``step`` into ``folder``."""
@@ -71,6 +73,7 @@ class Work:
             "strip": self._strip,
             "recover": self._recover,
             "export": self._export,
+            "try": self._try,
             "verify": self._verify,
             "evaluate": self._evaluate,
             "bench": self._bench,
@@ -221,25 +224,66 @@ class Work:
     # -- files --------------------------------------------------------------------------------
 
     def _export(self, step: Step, folder: Path) -> None:
-        from edgeprune.exporting import VARIANTS, export_variant
+        from edgeprune.verification import export_tried
 
         role, variant = step.facts["role"], step.facts["variant"]
-        model = self.inputs.model if role == "before" else self.model_of("recover")
+        forms = self._forms(role)
         path = folder / f"model{VARIANTS[variant].suffix}"
-        artifact = export_variant(model, path, variant, batch=self.recipe.export.batch)
+        artifact = export_tried(forms, path, variant, calibration=self._calibration(variant))
         write_json(folder / "artifact.json", artifact.facts())
         if role == "before":
-            write_json(folder / "numbers.json", self._numbers(model))
+            write_json(folder / "numbers.json", self._numbers(forms.model))
+
+    def _try(self, step: Step, folder: Path) -> None:
+        """A sparse form of the original with the zeros that magnitude would give it."""
+        from edgeprune.surgery import zero
+        from edgeprune.verification import export_tried
+
+        variant, prune = step.facts["variant"], self.recipe.prune
+        facts: dict[str, Any] = {"tried": False}
+        if prune.threshold is None:  # Which leaves what no magnitude tells.
+            model = zero(self.inputs.model, Goal.of(prune).foretold(self.inputs.model))
+            artifact = export_tried(
+                model, folder / f"model{VARIANTS[variant].suffix}", variant,
+                calibration=self._calibration(variant), batch=self.recipe.export.batch,
+            )  # fmt: skip
+            artifact.path.unlink()
+            facts = {"tried": True, "stored": dict(artifact.stored)}
+        write_json(folder / "trial.json", facts)
+
+    def _forms(self, role: str) -> Any:
+        """What the variants of the original or of the pruned model are converted by: one trace."""
+        from edgeprune.exporting import Forms
+
+        if self._traced is None or self._traced[0] != role:
+            model = self.inputs.model if role == "before" else self.model_of("recover")
+            self._traced = (role, Forms(model, batch=self.recipe.export.batch))
+        return self._traced[1]
+
+    def _calibration(self, variant: str) -> Any:
+        """Inputs that the ranges of whole numbers are taken from; never of the evaluation set."""
+        if not VARIANTS[variant].calibrated:
+            return None
+        return self._calibrating(self.recipe.export.calibration_examples)
+
+    def _calibrating(self, examples: int) -> list[Any]:
+        """The inputs of the first calibration examples, in batches."""
+        calibrate = self.inputs.roles.calibrate
+        part = calibrate.subset(np.arange(min(examples, calibrate.examples)))
+        return [batch[0] for batch in part.batches(BATCH)]
 
     def _verify(self, step: Step, folder: Path) -> None:
         from edgeprune.verification import verify_file
 
         role, variant = step.facts["role"], step.facts["variant"]
         model = self.inputs.model if role == "before" else self.model_of("recover")
-        calibrate = self.inputs.roles.calibrate
-        part = calibrate.subset(np.arange(min(VERIFIED, calibrate.examples)))
-        batches = [batch[0] for batch in part.batches(BATCH)]
-        verification = verify_file(self.artifact_path(role, variant), model, batches)
+        verification = verify_file(
+            self.artifact_path(role, variant),
+            model,
+            self._calibrating(VERIFIED),
+            tolerance=self.recipe.export.tolerance(variant),
+            variant=variant,
+        )
         write_json(folder / "verification.json", verification.facts())
         if role == "before":
             self._try_metric(variant, folder)
@@ -388,8 +432,6 @@ class Work:
 
     def artifact_path(self, role: str, variant: str) -> Path:
         """An exported file."""
-        from edgeprune.exporting import VARIANTS
-
         return self.file(f"export-{role}-{variant}", f"model{VARIANTS[variant].suffix}")
 
     def model_of(self, step: str) -> Any:

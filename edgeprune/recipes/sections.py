@@ -16,8 +16,9 @@ from edgeprune.documents import Names, OneOrMore, Strict
 from edgeprune.gates import Gates
 from edgeprune.recipes.values import Count, Share, each_once
 from edgeprune.recoveries import Recovery
+from edgeprune.variants import VariantName
 
-Format = Literal["fp32", "fp32-sparse", "onnx-fp32"]
+Format = VariantName
 
 
 def is_function(text: str) -> bool:
@@ -180,6 +181,18 @@ class Export(Strict):
         description="In order; the first TFLite becomes model.tflite, the first ONNX model.onnx.",
     )
     batch: Count = Field(default=1, description="Batch size of the exported files.")
+    calibration_examples: Count = Field(
+        default=256,
+        description="Of the calibration data, from which int8 and int16x8 take their ranges.",
+    )
+    tolerances: dict[Format, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={},
+        description="How far a file may be from its model, by format; absent: the format's own.",
+    )
+
+    def tolerance(self, variant: str) -> float | None:
+        """What ``tolerances`` says of a format."""
+        return {str(name): allowed for name, allowed in self.tolerances.items()}.get(variant)
 
 
 class TargetSection(Strict):

@@ -19,7 +19,7 @@ import numpy as np
 from edgeprune.artifacts import Port
 from edgeprune.errors import ArtifactError, MeasurementError
 from edgeprune.runtimes.engines import engine_of
-from edgeprune.runtimes.feeds import fitted
+from edgeprune.runtimes.feeds import fitted, ordered, quantized, real
 from edgeprune.runtimes.wire import Array, receive, send
 
 _CHUNK_BYTES = 64 * 2**20
@@ -147,11 +147,20 @@ class Runner:
             parts.append(answers)
         return [np.concatenate(part)[:samples] for part in zip(*parts, strict=True)]
 
+    def answer(self, inputs: Sequence[Array] | Mapping[str, Array]) -> list[Array]:
+        """:meth:`infer` in real numbers: where the file takes or gives whole numbers that stand
+        for real ones, they are made from them, and back."""
+        arrays = ordered(inputs, self.inputs, str(self.path))
+        given = self.infer(
+            [quantized(a, port) for a, port in zip(arrays, self.inputs, strict=True)]
+        )
+        return [real(a, port) for a, port in zip(given, self.outputs, strict=True)]
+
     def predict(self, x: Any) -> Any:
-        """:meth:`infer` as a Keras model is called: ``x`` is an array, or a tuple, list or mapping
+        """:meth:`answer` as a Keras model is called: ``x`` is an array, or a tuple, list or mapping
         of arrays; so is what comes back (one array, or a tuple for several outputs)."""
         several = isinstance(x, tuple | list | Mapping)
-        answers = self.infer(x if several else [x])
+        answers = self.answer(x if several else [x])
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     def prepare(self, inputs: Sequence[Array]) -> list[Array]:
@@ -244,9 +253,10 @@ class Runner:
 def run_file(
     path: Path | str, inputs: Sequence[Array] | Mapping[str, Array], *, threads: int = 1
 ) -> list[Array]:
-    """What a file answers for every sample; arguments, answer and errors as :class:`Runner`."""
+    """What a file answers for every sample, in real numbers; arguments and errors as
+    :class:`Runner`."""
     with Runner(path, threads=threads) as runner:
-        return runner.infer(inputs)
+        return runner.answer(inputs)
 
 
 class _Child:
@@ -302,7 +312,13 @@ def _started(said: Any) -> subprocess.Popen[bytes]:
 
 
 def _port(about: Mapping[str, Any]) -> Port:
-    return Port(str(about["name"]), tuple(about["shape"]), str(about["dtype"]))
+    return Port(
+        str(about["name"]),
+        tuple(about["shape"]),
+        str(about["dtype"]),
+        scale=about.get("scale"),
+        zero_point=about.get("zero_point", 0),
+    )
 
 
 def _signal(number: int) -> str:

@@ -21,7 +21,7 @@ def fitted(
         DataError: another number of arrays, a shape or dtype that does not fit, unequal numbers of
             samples, or none.
     """
-    arrays = _ordered(inputs, ports, name)
+    arrays = ordered(inputs, ports, name)
     for array, port in zip(arrays, ports, strict=True):
         if not _fits(array, port):
             raise DataError(
@@ -34,9 +34,14 @@ def fitted(
     return [_cast(array, port, name) for array, port in zip(arrays, ports, strict=True)]
 
 
-def _ordered(
+def ordered(
     inputs: Sequence[Array] | Mapping[str, Array], ports: Sequence[Port], name: str
 ) -> list[Array]:
+    """The arrays in the file's order, as they are.
+
+    Raises:
+        DataError: another number of arrays, or an input without one.
+    """
     if isinstance(inputs, Mapping):
         missing = [port.name for port in ports if port.name not in inputs]
         if missing:
@@ -50,6 +55,22 @@ def _ordered(
         return arrays
     orders = [order for order in permutations(arrays) if all(map(_fits, order, ports))]
     return list(orders[0]) if len(orders) == 1 else arrays
+
+
+def quantized(array: Array, port: Port) -> Array:
+    """Real numbers as the whole ones that a port takes for them, the nearest within its range."""
+    if port.scale is None:
+        return array
+    about = np.iinfo(port.dtype)
+    steps = np.rint(np.asarray(array, np.float64) / port.scale) + port.zero_point
+    return np.clip(steps, about.min, about.max).astype(port.dtype)
+
+
+def real(array: Array, port: Port) -> Array:
+    """The real numbers, as float32, that a port's whole ones stand for."""
+    if port.scale is None:
+        return array
+    return ((array.astype(np.float64) - port.zero_point) * port.scale).astype(np.float32)
 
 
 def _fits(array: Array, port: Port) -> bool:

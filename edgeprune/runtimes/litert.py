@@ -81,8 +81,14 @@ class Session:
     @staticmethod
     def _about(detail: dict[str, Any]) -> dict[str, Any]:
         shape = detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
-        return {
+        about = {
             "name": detail["name"],
             "shape": [int(size) for size in shape],
             "dtype": np.dtype(detail["dtype"]).name,
         }
+        scales, zeros = (
+            detail["quantization_parameters"][key] for key in ("scales", "zero_points")
+        )
+        if about["dtype"] in ("int8", "uint8", "int16") and len(scales) == 1 and scales[0] > 0:
+            about.update(scale=float(scales[0]), zero_point=int(zeros[0]))
+        return about

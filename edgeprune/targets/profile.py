@@ -32,6 +32,7 @@ from edgeprune.targets.sections import (
     System,
 )
 from edgeprune.targets.units import Mebibytes
+from edgeprune.variants import NAMES
 
 MEASURES = ("arch", "cpu", "cores", "memory", "runtime", "threads", "formats")
 """Keys that decide what is timed, and how."""
@@ -80,7 +81,7 @@ class Target(Strict):
         default=1, description="Threads an engine gets when it is timed."
     )
     formats: Annotated[tuple[Format, ...], Field(strict=False, min_length=1)] = Field(
-        default=("fp32", "fp32-sparse", "onnx-fp32"), description="Variants it can run."
+        default=NAMES, description="Variants it can run."
     )
     precisions: Annotated[tuple[Precision, ...], Field(strict=False)] | None = Field(
         default=None, description="That the cores compute natively, without widening first."

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from edgeprune.documents import OneOrMore, Strict
 from edgeprune.targets.units import Bits, FirstLevel, Kibibytes, Megahertz, Megatransfers
+from edgeprune.variants import VariantName
 
-Format = Literal["fp32", "fp32-sparse", "onnx-fp32", "int8"]
+Format = VariantName
 Runtime = Literal["litert", "onnxruntime", "tflite-micro"]
 Extension = Literal[
     "neon", "fp16", "dotprod", "i8mm", "bf16", "sve", "sve2", "dsp", "mve", "avx2", "avx512"

@@ -12,36 +12,67 @@ from edgeprune.errors import (
 from edgeprune.files import check_file
 from edgeprune.verbs.sources import Facts, Source, placed, there
 
+CALIBRATED = 256
+"""Examples that the ranges of whole numbers are taken from."""
 REPORTS = (".html", ".htm", ".md")
 
 
 def export_file(
-    source: Source, out: Path, *, variant: str, sparse: bool = False, batch: int = 1
+    source: Source,
+    out: Path,
+    *,
+    variant: str,
+    sparse: bool = False,
+    batch: int = 1,
+    examples: int = CALIBRATED,
 ) -> Facts:
-    """Write a ``.tflite`` or ``.onnx`` and say what is in it.
+    """Write a ``.tflite`` or ``.onnx``, once it was run, and say what is in it.
 
     ``sparse`` stores the zeros of an ONNX file as ``sparse_initializer`` where that is smaller; of
-    TFLite it is a variant of its own.
+    TFLite it is a variant of its own. The first ``examples`` of the data calibrate whole numbers.
     """
-    from edgeprune.exporting import check_variant, export_model, export_variant
+    from edgeprune.variants import variant_of
 
-    if sparse and not variant.startswith("onnx"):
-        raise InputError("--sparse is for ONNX; for a sparse TFLite file: --format fp32-sparse")
-    check_variant(variant, out)
+    form = variant_of(variant)
+    if sparse and form.suffix != ".onnx":
+        raise InputError(
+            f"--sparse is for ONNX; for a sparse TFLite file: --format {form.dense}-sparse"
+        )
+    if out.suffix != form.suffix:
+        raise InputError(f"{out}: variant {variant} is written to a {form.suffix} file")
+    if form.calibrated and source.data is None:
+        raise InputError(
+            f"variant {variant} needs calibration data; name it with --data FILE, or take dynamic, "
+            "which needs none"
+        )
     check_file(out)
     source.found()
-    if not sparse:
-        return dict(export_variant(source.opened(), out, variant, batch=batch).facts())
-    return dict(export_model(source.opened(), out, sparse=True, batch=batch).facts())
+    from edgeprune.verification import export_tried
+
+    model = source.opened()
+    calibration = None
+    if form.calibrated:
+        data = source.fed("inputs", model)
+        calibration = next(iter(data.batches(min(examples, data.examples))))[0]
+    artifact = export_tried(
+        model, out, variant, calibration=calibration, batch=batch, sparse=sparse
+    )
+    return dict(artifact.facts())
 
 
 def verify_file(
-    source: Source, artifact: Path, *, tolerance: float = 1e-4, examples: int = 256
+    source: Source,
+    artifact: Path,
+    *,
+    tolerance: float | None = None,
+    variant: str | None = None,
+    examples: int = 256,
 ) -> Facts:
     """Compare a file with its model on the first ``examples`` of the data.
 
     Raises:
-        VerificationError: it differs beyond ``tolerance`` of the largest output.
+        VerificationError: it differs beyond ``tolerance``; ``None``: that of its variant, which is
+            read from its bytes where none is given.
     """
     there(artifact, ArtifactError)
     source.found()
@@ -50,7 +81,7 @@ def verify_file(
     model = source.opened()
     data = source.fed("inputs", model)
     inputs = next(iter(data.batches(min(examples, data.examples))))[0]
-    found = verification.verify_file(artifact, model, inputs, tolerance=tolerance)
+    found = verification.verify_file(artifact, model, inputs, tolerance=tolerance, variant=variant)
     return {"file": str(artifact), **found.facts()}
 
 

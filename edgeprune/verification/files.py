@@ -15,11 +15,13 @@ from edgeprune.exporting.reading import read_artifact
 from edgeprune.exporting.signatures import signature
 from edgeprune.measurements import Difference, Verification
 from edgeprune.runtimes import run_file
-from edgeprune.verification.samples import answers, collected
+from edgeprune.variants import VARIANTS, variant_of
+from edgeprune.verification.samples import answers, fitting
 
 Array = npt.NDArray[Any]
 TOLERANCE = 1e-4
-"""Of the largest output, per output, for float32 files."""
+"""Of the largest output, per output, for float32 files; :data:`edgeprune.variants.VARIANTS` has
+those of the others."""
 MINIMUM = 32
 """Samples below which agreement says too little."""
 
@@ -29,8 +31,9 @@ def verify_file(
     model: Any,
     inputs: Any,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     minimum: int = MINIMUM,
+    variant: str | None = None,
 ) -> Verification:
     """Run a file in its own engine, in a child process, and compare it with its Keras model.
 
@@ -38,9 +41,10 @@ def verify_file(
         artifact: the file, or what was read of it.
         model: the Keras model that it was exported from.
         inputs: an array, a tuple of arrays (several inputs), or batches ``x`` or ``(x, …)``.
-        tolerance: largest absolute difference, as a share of the largest absolute value of that
-            output of the model.
+        tolerance: how far each output may be off, by the variant's measure
+            (:class:`~edgeprune.variants.Variant`); ``None``: the variant's own.
         minimum: samples that are asked for at least.
+        variant: of the file; ``None``: as its bytes say. A file of no known one is judged as fp32.
 
     Raises:
         VerificationError: an output beyond ``tolerance``, NaN, constant, missing or of another
@@ -49,30 +53,41 @@ def verify_file(
         ArtifactError: the file is missing or damaged.
     """
     found = artifact if isinstance(artifact, Artifact) else read_artifact(artifact)
+    named = found.variant if variant is None else variant_of(variant).name
+    form = VARIANTS.get(named, VARIANTS["fp32"])
+    tolerance = form.tolerance if tolerance is None else tolerance
     wanted = signature(model, 1)
-    arrays = collected(inputs, wanted.inputs)
+    arrays = fitting(inputs, wanted)
     samples = len(arrays[0])
     if samples < minimum:
         raise DataError(
             f"{found.path}: {samples} examples to verify it on; give at least {minimum}"
         )
-    for name, array, spec in zip(wanted.inputs, arrays, wanted.specs, strict=True):
-        if tuple(array.shape[1:]) != tuple(spec.shape[1:]):
-            raise DataError(
-                f"input {name!r} of the model takes examples of shape {tuple(spec.shape[1:])}; "
-                f"those given have {tuple(array.shape[1:])}"
-            )
     expected = answers(wanted.model, arrays)
     try:
         given = run_file(found.path, arrays)
     except ArtifactError as error:
         raise VerificationError(str(error)) from error
-    _check_shapes(found.path, wanted.outputs, given, expected)
-    differences = tuple(
-        _compared(found.path, name, answer, truth, tolerance)
-        for name, answer, truth in zip(wanted.outputs, given, expected, strict=True)
+    differences = differing(found.path, wanted.outputs, given, expected)
+    for one in differences:
+        _check_within(f"{found.path}: output {one.output!r}", one, tolerance, form.measure, named)
+    return Verification(found.sha256, samples, tolerance, differences, form.measure, named)
+
+
+def differing(
+    path: Path, names: Sequence[str], given: Sequence[Array], expected: Sequence[Array]
+) -> tuple[Difference, ...]:
+    """How far each output of a file is from what is expected, however far that is.
+
+    Raises:
+        VerificationError: one is missing, of another shape, NaN, or the same for every sample
+            where that of the model is not.
+    """
+    _check_shapes(path, names, given, expected)
+    return tuple(
+        _compared(path, name, answer, truth)
+        for name, answer, truth in zip(names, given, expected, strict=True)
     )
-    return Verification(found.sha256, samples, tolerance, differences)
 
 
 def _check_shapes(
@@ -91,7 +106,7 @@ def _check_shapes(
             )
 
 
-def _compared(path: Path, name: str, answer: Array, truth: Array, tolerance: float) -> Difference:
+def _compared(path: Path, name: str, answer: Array, truth: Array) -> Difference:
     where = f"{path}: output {name!r}"
     _check_finite(f"the model itself: output {name!r}", truth)
     _check_finite(where, answer)
@@ -102,14 +117,21 @@ def _compared(path: Path, name: str, answer: Array, truth: Array, tolerance: flo
             f"(value {answer.ravel()[0]:.6g} first), its model's is not "
             f"(largest difference {difference.max_abs:.3g}); the file is broken: export it again"
         )
-    if difference.relative > tolerance:
-        raise VerificationError(
-            f"{where}, sample {difference.worst_sample}: the file says "
-            f"{difference.worst_value:.6g}, its model {difference.worst_expected:.6g}; "
-            f"{difference.relative:.3g} of the largest output, {tolerance:g} is allowed; "
-            "export it again from this model"
-        )
     return difference
+
+
+def _check_within(
+    where: str, found: Difference, tolerance: float, measure: str, variant: str
+) -> None:
+    value = found.by(measure)
+    if value <= tolerance:
+        return
+    of = "of the largest output" + (", root mean square" if measure == "rms" else "")
+    raise VerificationError(
+        f"{where}, sample {found.worst_sample}: the file says {found.worst_value:.6g}, its model "
+        f"{found.worst_expected:.6g}; {value:.3g} {of}, {tolerance:g} is allowed ({variant}); "
+        "export it again from this model" + (", or as a wider variant" if measure == "rms" else "")
+    )
 
 
 def _check_finite(where: str, values: Array) -> None:
@@ -150,4 +172,18 @@ def _difference(name: str, answer: Array, truth: Array) -> Difference:
         worst_value=float(one[worst]),
         worst_expected=float(other[worst]),
         constant=_constant(truth),
+        rms=_rms(gap),
+        spread=_rms(other - other.mean(axis=0)),
+        cosine=_cosine(one, other),
     )
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+
+
+def _cosine(one: Array, other: Array) -> float:
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    if lengths == 0.0:
+        return 1.0 if not one.any() and not other.any() else 0.0
+    return float(np.clip(np.vdot(one, other) / lengths, -1.0, 1.0))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprune.errors import DataError
+from edgeprune.exporting.signatures import Signature
 
 Array = npt.NDArray[Any]
 _CHUNK = 256
@@ -47,6 +48,22 @@ def collected(inputs: Any, names: Sequence[str]) -> list[Array]:
     samples = {len(array) for array in arrays}
     if len(samples) != 1:
         raise DataError(f"inputs with {sorted(samples)} samples; give as many of each")
+    return arrays
+
+
+def fitting(inputs: Any, wanted: Signature) -> list[Array]:
+    """:func:`collected`, and of the shapes that a model takes.
+
+    Raises:
+        DataError: an input of another shape, too.
+    """
+    arrays = collected(inputs, wanted.inputs)
+    for name, array, spec in zip(wanted.inputs, arrays, wanted.specs, strict=True):
+        if tuple(array.shape[1:]) != tuple(spec.shape[1:]):
+            raise DataError(
+                f"input {name!r} of the model takes examples of shape {tuple(spec.shape[1:])}; "
+                f"those given have {tuple(array.shape[1:])}"
+            )
     return arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -106,7 +107,7 @@ NETS = {
 }
 
 if __name__ == "__main__":
-    from edgeprune.exporting import export_model
+    from edgeprune.exporting import Forms, export_model
 
     folder = Path(sys.argv[1])
     # What a process has done before must not show: neither in counters of names nor in graphs.
@@ -118,3 +119,9 @@ if __name__ == "__main__":
             for sparse in (False, True) if name == "mlp" else (False,):
                 file = folder / f"{name}-{sparse}.{suffix}"
                 print(file.name, export_model(model, file, sparse=sparse).sha256)
+    for name, net in (("convolutional", convolutional), ("recurrent", recurrent)):
+        model = net()
+        forms = Forms(model)
+        given = [np.random.default_rng(0).random((8, *model.inputs[0].shape[1:]), np.float32)]
+        for variant in ("fp16", "dynamic", "int8", "int8-float-io", "int16x8"):
+            print(name, variant, hashlib.sha256(forms.file(variant, given)).hexdigest())

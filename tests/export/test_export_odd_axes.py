@@ -261,21 +261,18 @@ def spoiled(model: keras.Model) -> keras.Model:
 
 def instead(other: keras.Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     """From now on the converter gives this model's sparse file, whatever it is asked for."""
-    converted = to_tflite._converted
+    sparsified = to_tflite._sparsified
     made: list[bytes] = []
 
-    def recorded(frozen, *, sparse: bool) -> bytes:
-        made.append(converted(frozen, sparse=sparse))
+    def recorded(dense: bytes) -> bytes:
+        made.append(sparsified(dense))
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(to_tflite, "_converted", recorded)
+        patch.setattr(to_tflite, "_sparsified", recorded)
         artifact = export_model(other, folder / "other.tflite", sparse=True)
 
-    def wrong(frozen, *, sparse: bool) -> bytes:
-        return made[-1] if sparse else converted(frozen, sparse=False)
-
-    monkeypatch.setattr(to_tflite, "_converted", wrong)
+    monkeypatch.setattr(to_tflite, "_sparsified", lambda dense: made[-1])
     return artifact
 
 

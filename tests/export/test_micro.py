@@ -85,7 +85,7 @@ def tiny(tmp_path: Path) -> Path:
 def test_what_a_file_is(folder: Path) -> None:
     variants = {path.stem: read_artifact(path).variant for path in folder.glob("*.tflite")}
     assert variants == {
-        "int8": "int8", "float-ends": "int8", "dynamic": "unknown", "fp32": "fp32",
+        "int8": "int8", "float-ends": "int8-float-io", "dynamic": "dynamic", "fp32": "fp32",
     }  # fmt: skip
 
 
@@ -171,7 +171,9 @@ def test_what_no_microcontroller_takes_is_said_before_any_tool_runs(
 ) -> None:
     with pytest.raises(ArtifactError, match="takes full int8 alone") as caught:
         fit_files([folder / f"{name}.tflite"], Target.load(target))
-    assert f"{name}.tflite" in str(caught.value) and "exports no int8 yet" in str(caught.value)
+    assert f"{name}.tflite" in str(caught.value) and "export it with --format int8" in str(
+        caught.value
+    )
 
 
 def test_no_file_of_the_kind(folder: Path, tmp_path: Path) -> None:

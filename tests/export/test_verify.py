@@ -37,8 +37,8 @@ def altered(artifact: Artifact, old: np.ndarray, new: np.ndarray) -> Path:
     raise AssertionError("the kernel is not in the file")
 
 
-@pytest.mark.parametrize("variant", list(VARIANTS))
-def test_every_variant_agrees_with_its_model(tmp_path: Path, variant: str) -> None:
+@pytest.mark.parametrize("variant", ["fp32", "fp32-sparse", "onnx-fp32"])
+def test_floats_agree_with_their_model(tmp_path: Path, variant: str) -> None:
     model = mlp(0.9)
     file = export_variant(model, tmp_path / f"m{VARIANTS[variant].suffix}", variant)
     found = verify_file(file, model, PIXELS)

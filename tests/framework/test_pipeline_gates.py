@@ -187,7 +187,7 @@ def test_a_recipe_for_a_microcontroller_is_told_that_int8_is_to_come(project: Pa
     assert result.exit_code == 3 and not result.released
     assert result.held == {
         "cortex-m7": "none of fp32-sparse, onnx-fp32 runs on a microcontroller, which takes full "
-        "int8 alone, and this edgeprune has no export of it yet"
+        'int8 alone; add "int8" to [export] formats'
     }
     assert any(result.held["cortex-m7"] in line for line in told.before("check"))
 

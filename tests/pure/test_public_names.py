@@ -58,8 +58,8 @@ SIGNATURES = {
     "decay='none', validation=0.1, plan=None, seed=0, checkpoint=None, progress=…)",
     "reconstruct": "(pruned, dense, inputs, *, plan=None, seed=0, progress=…)",
     "reestimate_batchnorm": "(model, inputs, *, progress=…)",
-    "export": "(model, path, *, sparse=False, batch=1)",
-    "verify": "(artifact, model, inputs, *, tolerance=0.0001)",
+    "export": "(model, path, *, sparse=False, batch=1, variant=None, calibration=None)",
+    "verify": "(artifact, model, inputs, *, tolerance=None)",
     "bench": "(artifact, target='host', *, runs=50, ssh=None)",
     "run": "(recipe, *, progress=…)",
 }

@@ -12,6 +12,7 @@ import pytest
 
 from edgeprune.errors import RecipeError, VersionError
 from edgeprune.recipes import Recipe, is_function, matches
+from edgeprune.variants import VARIANTS
 
 GOOD = """
 schema = 1
@@ -129,6 +130,7 @@ name = "host"
 [targets.gates]
 max_bytes = "x"
 """
+    formats = ", ".join(f"'{name}'" for name in VARIANTS if name != "onnx-fp32")
     assert faults(folder, text) == [
         "edgeprune.toml: unknown key 'data.evaluate.xs'; did you mean 'x'?",
         "edgeprune.toml: unknown key 'prune.sparsty'; did you mean 'sparsity'?",
@@ -139,8 +141,8 @@ max_bytes = "x"
         "'wanda', 'wanda-lamp', 'magnitude', 'lamp', 'random', 'gate', 'gate-fisher', "
         "'molchanov', 'apoz', 'activation' or 'bn-scale', not the "
         "string 'tailor'; did you mean 'taylor'?",
-        "edgeprune.toml: 'export.formats[1]' must be 'fp32', 'fp32-sparse' or 'onnx-fp32', not "
-        "the string 'int9'",
+        f"edgeprune.toml: 'export.formats[1]' must be {formats} or 'onnx-fp32', not "
+        "the string 'int9'; did you mean 'int8'?",
         "edgeprune.toml: 'targets[0].gates.max_bytes' must be a whole number, not the string 'x'",
         "edgeprune.toml: 'data.train' names no file: nope.npz (looked for nope.npz)",
     ]

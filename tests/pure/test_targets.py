@@ -17,6 +17,7 @@ from edgeprune import recipes, targets
 from edgeprune.errors import RecipeError, VersionError
 from edgeprune.targets import Target, finding, started
 from edgeprune.targets.checking import PARTS
+from edgeprune.variants import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 OURS = (
@@ -124,8 +125,8 @@ def test_the_middle_of_a_board_is_as_its_documents_say() -> None:
     assert (micro.limits.flash_kib, micro.limits.ram_kib) == (2048, 512)
 
 
-def test_formats_are_those_of_recipes_and_int8() -> None:
-    assert get_args(targets.Format) == (*get_args(recipes.Format), "int8")
+def test_formats_are_those_of_recipes() -> None:
+    assert get_args(targets.Format) == get_args(recipes.Format) == tuple(VARIANTS)
 
 
 def test_the_multiple_of_several_suits_each(tmp_path: Path) -> None:
