@@ -24,6 +24,7 @@ from benchmarks.sensitivity.nets import LOSS, Net
 from benchmarks.sensitivity.promises import Promise, Table, Verdict
 from benchmarks.sensitivity.sets import Examples, training, untouched
 from edgeprune import Graph, Plan, Scores
+from edgeprune.planning.budgets import spaced
 from edgeprune.seeds import derived_seed
 from edgeprune.surgery import Trial
 
@@ -39,6 +40,7 @@ VALIDATION = 2000
 CONSTANTS = {
     "points": POINTS, "least": LEAST, "batch": BATCH, "trials": TRIALS, "validation": VALIDATION,
     "calibration": CALIBRATION, "mended": MENDED,
+    "spacing": "even, by shares below a fifth; mended by shares",
 }  # fmt: skip
 SCORES = {"random": "random", "one ratio": "l1", "nsga2": "l1"}
 """Of the methods that are given none."""
@@ -146,8 +148,8 @@ def scored_once(bench: Bench, method: str) -> Iterator[Plan]:
 
 
 def _spaced(bench: Bench, scores: Scores) -> Iterator[Plan]:
-    for share in np.geomspace(1, LEAST, POINTS + 1)[1:]:
-        yield edgeprune.plan(scores, bench.graph, max_macs=float(share))
+    for share in spaced(1.0, LEAST, POINTS):
+        yield edgeprune.plan(scores, bench.graph, max_macs=share)
 
 
 def rescored(bench: Bench, method: str) -> tuple[Plan, ...]:
@@ -183,11 +185,13 @@ def mended(bench: Bench, plan: Plan) -> Any:
     return edgeprune.reconstruct(small, bench.dense, bench.calibrate.x, plan=plan)
 
 
-def some(plans: Sequence[Plan]) -> list[Plan]:
-    """:data:`MENDED` of them, evenly in their order, the first and the last among them."""
-    if len(plans) <= MENDED:
-        return list(plans)
-    return [plans[place] for place in np.linspace(0, len(plans) - 1, MENDED).round().astype(int)]
+def some(plans: Sequence[Plan], share: Callable[[Plan], float]) -> list[Plan]:
+    """:data:`MENDED` of them at most: those nearest to shares that lie evenly on a logarithmic
+    scale from the smallest to the largest. Mended, most of the area is where little is left."""
+    at = np.log([share(plan) for plan in plans])
+    wanted = np.linspace(at.min(), at.max(), MENDED)
+    nearest = np.abs(at[:, None] - wanted).argmin(axis=0)
+    return [plans[place] for place in sorted(set(nearest.tolist()))]
 
 
 def area(points: Iterable[tuple[float, float]]) -> float:
@@ -233,7 +237,7 @@ def cells(
             cell.seed,
         )
         plans: list[Plan] = list(methods[cell.method][0](bench))
-        few = some(sorted(plans, key=bench.share))
+        few = some(plans, bench.share)
         models = [mended(bench, plan) for plan in few]
         test = untouched(net.recipe.data)
         whole = accuracy(bench.dense, test)

@@ -275,8 +275,8 @@ TASKS = (
     Task(
         "front-reconstructed",
         "Planning: accuracy against MACs, reconstructed",
-        "Of the plans of the table above fifteen at most, evenly from the smallest to the "
-        "largest, each with its layers solved anew by least squares.",
+        "Of the plans of the table above fifteen at most, each at the same share of the one before "
+        "as nearly as there are any, with their layers solved anew by least squares.",
         _fronts,
         tuple(every_seed("area_mended", fronts.PEERS, more=True, net=net.name) for net in NETS),
         figure="area_mended",

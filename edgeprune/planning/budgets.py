@@ -229,16 +229,12 @@ class Costing:
         """``count`` costs on the way from ``now`` to the limits, which are the last of them: at
         even steps as long as more than :data:`EVEN` of the original's is left, and then each at
         the same share of the one before."""
-        return [
-            {
-                kind: self.whole[kind]
-                * _between(
-                    max(now[kind], most) / self.whole[kind], most / self.whole[kind], number / count
-                )
-                for kind, most in self.limits.items()
-            }
-            for number in range(1, count + 1)
-        ]
+        ways = {}
+        for kind, most in self.limits.items():
+            whole = self.whole[kind]
+            shares = spaced(max(now[kind], most) / whole, most / whole, count)
+            ways[kind] = [whole * share for share in shares]
+        return [dict(zip(ways, costs, strict=True)) for costs in zip(*ways.values(), strict=True)]
 
     def length(self, start: Mapping[str, float], end: Mapping[str, float]) -> float:
         """Of the way between two costs: the largest share of the original's, of any kind."""
@@ -263,14 +259,14 @@ class Costing:
         }
 
 
-def _between(start: float, end: float, part: float) -> float:
-    """The share at ``part`` of the way between two, along a scale that is even above :data:`EVEN`
-    and logarithmic below; smooth where they meet."""
-    low, high = (
-        share / EVEN - 1 if share > EVEN else math.log(share / EVEN) for share in (end, start)
+def spaced(start: float, end: float, count: int) -> list[float]:
+    """``count`` shares on the way from one to another, the other among them: evenly on a scale
+    that is linear above :data:`EVEN` and logarithmic below, smooth where they meet."""
+    high, low = (
+        share / EVEN - 1 if share > EVEN else math.log(share / EVEN) for share in (start, end)
     )
-    at = high + (low - high) * part
-    return EVEN * (1 + at if at > 0 else math.exp(at))
+    scale = (high + (low - high) * number / count for number in range(1, count + 1))
+    return [EVEN * (1 + at if at > 0 else math.exp(at)) for at in scale]
 
 
 def within(costs: Mapping[str, float], limits: Mapping[str, float]) -> bool:
