@@ -15,7 +15,6 @@ from edgeprune.cli.ranges import NOT_NEGATIVE, option
 from edgeprune.cli.tables import Fitting, hanging
 from edgeprune.cli.terminal import Session
 from edgeprune.errors import InputError
-from edgeprune.measurements import wrong_outputs
 
 RESULTS = Path("benchmarks/results")
 MaxSlowdown = Annotated[
@@ -182,6 +181,7 @@ def history_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
 
 def bench_parts(facts: Mapping[str, Any]) -> Iterator[Any]:
     """Files that were timed together, how well their figures are known, and the machine's state."""
+    from edgeprune.measurements import wrong_outputs
     from edgeprune.reporting import measured
 
     found = measured.measurements_of(facts)
