@@ -46,8 +46,9 @@ test-micro: setup ## the tests that need the extra for microcontrollers, which t
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[micro]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest tests/export/test_micro.py $(ARGS)
 
-test-device: setup ## the tests over ssh and in the emulated ARM, which this sets up (80 MB of downloads)
+test-device: setup ## the tests over ssh, adb and in the emulated ARM, which this sets up (90 MB of downloads)
 	$(BIN)/edgeprune targets emulate --setup
+	$(BIN)/python tests/device/adb_parts.py || echo "the tests over adb are skipped"
 	$(BIN)/python -m pytest -m "device and not nightly" tests/device $(ARGS)
 
 nightly: setup ## the slow ring

@@ -94,7 +94,7 @@ class _Answers(_Facts):
 class _Ran(_File, _Answers):
     """A file that ran on a machine."""
 
-    via: Literal["local", "ssh", "fake"]
+    via: Literal["local", "ssh", "adb", "fake"]
     emulated: Literal[False]
     figures: Literal["measured"]
     source: Source | None = Field(default=None, description="Of the verb alone.")

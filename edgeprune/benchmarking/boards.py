@@ -240,6 +240,11 @@ def python_of(transport: Transport, python: str | None) -> str:
     if done.code == 3:
         raise DeviceError(f"{transport.where}: has no Python {python}; correct its path")
     if done.code:
+        if transport.via == "adb":
+            raise DeviceError(
+                f"{transport.where}: no python3 there, as on every Android; only Linux boards are "
+                "timed over adb today ('--via qemu' verifies and counts for the others)"
+            )
         raise DeviceError(
             f"{transport.where}: no python3 there; install Python 3.9 or newer on the board "
             "(Debian/Ubuntu: sudo apt-get install python3 python3-venv)"

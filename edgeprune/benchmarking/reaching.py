@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from edgeprune.benchmarking.boards import connected
@@ -10,6 +11,7 @@ from edgeprune.benchmarking.places import HERE, Place
 from edgeprune.errors import InputError
 from edgeprune.targets import Target
 from edgeprune.transports import (
+    AdbTransport,
     LocalTransport,
     SshTransport,
     Transport,
@@ -43,7 +45,12 @@ def reached(target: Target, ssh: str | None, *, alone: bool = True) -> tuple[Tra
 
 
 def connection(
-    target: Target, ssh: str | None, via: str | None, *, alone: bool = True
+    target: Target,
+    ssh: str | None,
+    via: str | None,
+    *,
+    adb: str | None = None,
+    alone: bool = True,
 ) -> tuple[Transport | None, str | None]:
     """How files are timed on a target: by a transport and a Python there; by neither on this
     machine, or where nothing can be timed.
@@ -51,22 +58,42 @@ def connection(
     Args:
         target: its profile.
         ssh: address from the command line.
-        via: ``"ssh"`` and ``"local"`` ask for that connection; ``None``: as the target is, and over
-            ssh where anything says where its board is.
+        via: ``"ssh"``, ``"adb"`` and ``"local"`` ask for that connection; ``None``: as the target
+            is, and over ssh or adb where anything says where its board is.
+        adb: serial number from the command line.
         alone: no other board is asked for.
 
     Raises:
         InputError: ``ssh`` for another connection, or nothing says where the board is.
     """
+    given = [flag for flag, said in (("--ssh", ssh), ("--adb", adb)) if said is not None]
+    if via == "local" and given:
+        raise InputError(f"{given[0]} names a board, and --via local is this machine; give one")
+    if len(given) > 1 or (via in ("ssh", "adb") and given not in ([], [f"--{via}"])):
+        raise InputError("--ssh and --adb are two ways to one board; give one")
     if via == "local":
-        if ssh is not None:
-            raise InputError("--ssh names a board, and --via local is this machine; give one")
         return LocalTransport(), None
+    if via == "adb" or adb is not None:
+        return _by_adb(target, adb)
     if via == "ssh" or ssh is not None:
         return reached(target, ssh, alone=alone)
-    if not may_be_board(target) or board_of(target.name, alone=alone).ssh is None:
+    board = board_of(target.name, alone=alone)
+    if not may_be_board(target) or (board.ssh is None and board.adb is None):
         return None, None
-    return reached(target, None, alone=alone)
+    return reached(target, None, alone=alone) if board.ssh else _by_adb(target, None)
+
+
+def _by_adb(target: Target, serial: str | None) -> tuple[Transport, str | None]:
+    if not may_be_board(target):
+        raise InputError(f"target {target.name!r} is no board, and not reached over adb")
+    board = board_of(target.name)
+    said = serial or board.adb or os.environ.get("ANDROID_SERIAL")
+    if said is None:
+        raise InputError(
+            f"nothing says which device target {target.name!r} is; give --adb SERIAL (as 'adb "
+            f"devices' lists it), or [devices.{target.name}] adb in {boards_file()}"
+        )
+    return AdbTransport(said), board.python
 
 
 def may_be_board(target: Target) -> bool:

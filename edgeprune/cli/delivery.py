@@ -10,7 +10,7 @@ import typer
 
 from edgeprune.cli.common import verb
 from edgeprune.cli.measured import MaxSlowdown, Reports
-from edgeprune.cli.options import BoardAddresses, Data, Json, Model, Out, Threads, Trust
+from edgeprune.cli.options import BoardAddresses, Data, Json, Model, Out, Serials, Threads, Trust
 from edgeprune.cli.ranges import NOT_NEGATIVE, POSITIVE, duration, option, whole
 from edgeprune.cli.terminal import Session
 
@@ -42,6 +42,7 @@ FORMATS = (
 class Via(StrEnum):
     local = "local"
     ssh = "ssh"
+    adb = "adb"
     qemu = "qemu"
 
 
@@ -180,6 +181,7 @@ def bench(
         typer.Option("--via", help="The connection; qemu emulates, counts, and gives no time."),
     ] = None,
     ssh: BoardAddresses = None,
+    adb: Serials = None,
     sustained: Annotated[
         float | None,
         typer.Option(
@@ -241,6 +243,7 @@ def bench(
         threads=threads,
         via=connection,
         ssh=tuple(ssh or ()),
+        adb=tuple(adb or ()),
         announce=session.say,
         progress=session.progress,
         runs=runs,

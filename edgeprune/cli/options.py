@@ -61,6 +61,14 @@ BoardAddresses = Annotated[
         "devices.toml says it.",
     ),
 ]
+Serials = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adb",
+        metavar="SERIAL",
+        help="The board, over adb; of several TARGET=SERIAL, repeatable; else devices.toml says.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON, for programs.")]
 Trust = Annotated[
     bool,

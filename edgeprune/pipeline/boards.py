@@ -62,7 +62,8 @@ class Boards:
     def _address(self, target: Target) -> str | None:
         if not may_be_board(target):
             return None
-        return board_of(target.name, self.addresses.get(target.name), alone=self.alone).ssh
+        board = board_of(target.name, self.addresses.get(target.name), alone=self.alone)
+        return board.ssh or (f"adb {board.adb}" if board.adb else None)
 
 
 def failed_before(step: Step) -> bool:

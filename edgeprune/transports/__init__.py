@@ -1,5 +1,6 @@
 """Connections to devices: push a file, run a program, pull a file; they know of no models."""
 
+from edgeprune.transports.adb import AdbTransport
 from edgeprune.transports.addresses import Board, addressed, board_of, boards_file, variable_of
 from edgeprune.transports.breakable import Breakable
 from edgeprune.transports.fake import FakeTransport
@@ -8,6 +9,7 @@ from edgeprune.transports.seam import Done, Talk, Transport
 from edgeprune.transports.ssh import SshTransport
 
 __all__ = [
+    "AdbTransport",
     "Board",
     "Breakable",
     "Done",

@@ -26,6 +26,9 @@ class Board(Strict):
     ssh: str | None = Field(
         default=None, min_length=1, description="user@host, as ssh on the command line takes it."
     )
+    adb: str | None = Field(
+        default=None, min_length=1, description="Serial number, as 'adb devices' lists it."
+    )
     python: str | None = Field(
         default=None, min_length=1, description="Python to use there; else the prepared one."
     )
@@ -70,12 +73,13 @@ def variable_of(target: str) -> str:
     return f"{VARIABLE}_{re.sub('[^A-Z0-9]', '_', target.upper())}"
 
 
-def addressed(given: Sequence[str], boards: Sequence[str]) -> dict[str, str]:
+def addressed(given: Sequence[str], boards: Sequence[str], flag: str = "--ssh") -> dict[str, str]:
     """The addresses of a command line by target.
 
     Args:
         given: ``user@host``, where one board is asked for, or ``target=user@host``.
         boards: the targets that may be boards.
+        flag: that they were given by.
 
     Raises:
         InputError: an address that could be of several targets, of none, or two of one.
@@ -86,16 +90,16 @@ def addressed(given: Sequence[str], boards: Sequence[str]) -> dict[str, str]:
         if not said:
             if len(boards) != 1:
                 several = f"of {', '.join(boards)}" if boards else "and no target here is a board"
-                raise InputError(f"--ssh {text}: {several}; write --ssh TARGET={text}")
+                raise InputError(f"{flag} {text}: {several}; write {flag} TARGET={text}")
             (name,), address = boards, text
         if name not in boards:
             near = nearest(name, boards)
             hint = (
                 f"did you mean {near!r}?" if near else f"boards are {', '.join(boards) or 'none'}"
             )
-            raise InputError(f"--ssh {text}: no board {name!r} is asked for; {hint}")
+            raise InputError(f"{flag} {text}: no board {name!r} is asked for; {hint}")
         if found.setdefault(name, address) != address:
-            raise InputError(f"--ssh gives {name} two addresses, {found[name]} and {address}")
+            raise InputError(f"{flag} gives {name} two addresses, {found[name]} and {address}")
     return found
 
 

@@ -25,11 +25,13 @@ def script(commands: str, marker: str) -> str:
 
 def watched(commands: str) -> str:
     """``commands`` that end with their connection: at the end of standard input the whole process
-    group is killed, which an ssh server gives every session (and where it does not, nothing is)."""
+    group is killed, which a server of ssh or adb gives every session (and where it does not,
+    nothing is). What watches is one process of the shell's own: a child of it would outlive it,
+    and adb's server waits for all that hold a session's input."""
     return (
         f"exec 3<&0; ({commands}) < /dev/null 3<&- & c=$!; "
-        "(cat <&3 > /dev/null; kill -s KILL -- -$$) > /dev/null 2>&1 & w=$!; exec 3<&-; "
-        "wait $c; s=$?; kill $w; exit $s"
+        "(while read -r _; do :; done; kill -s KILL -- -$$) <&3 > /dev/null 2>&1 & w=$!; "
+        "exec 3<&-; wait $c; s=$?; kill $w; exit $s"
     )
 
 

@@ -5,28 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import IO, TypeVar
 
-from edgeprune.errors import DeviceError, LostError
-from edgeprune.files import sha256_file, writing
-from edgeprune.transports.seam import LIMIT, Done, Talk, kill_group, text_of
-from edgeprune.transports.shells import FOLDER, program, read, script, watched
+from edgeprune.errors import DeviceError
+from edgeprune.transports.remote import ShellTransport
 from edgeprune.transports.ssh_faults import fault
 
 CLIENT = "EDGEPRUNE_OPENSSH"
 """Environment variable: the client and its first options, ``ssh -F other_config``."""
-PAUSES = (0.5, 2.0)
-"""Seconds before the second and the third try of what may be tried again."""
-PUSH_LEAST = 1e5
-"""Bytes a second that a file is pushed at, at the least; decides the time it gets."""
 OPTIONS = (
     "BatchMode=yes",
     "ConnectTimeout=10",
@@ -46,10 +35,8 @@ OPTIONS = (
 """Whatever the user's configuration says of these: nothing asks, nothing is forwarded, a dead
 connection is noticed within 15 seconds, and one connection carries all commands."""
 
-Answer = TypeVar("Answer")
 
-
-class SshTransport:
+class SshTransport(ShellTransport):
     """A board over ssh; see :class:`~edgeprune.transports.Transport`.
 
     Attributes:
@@ -69,7 +56,7 @@ class SshTransport:
         """
         if not where or where.startswith("-") or any(c.isspace() for c in where):
             raise DeviceError(f"{where!r} is no address of a board; give user@host")
-        self.where = where
+        super().__init__(where)
         client = shlex.split(os.environ.get(CLIENT, "")) or ["ssh"]
         if shutil.which(client[0]) is None:
             raise DeviceError(
@@ -81,41 +68,14 @@ class SshTransport:
         control = f"ControlPath={self._sockets}/%C"
         options = [part for option in (*OPTIONS, control) for part in ("-o", option)]
         self._client = [*client, "-T", *options]
-        self._pushed: dict[str, str] = {}
 
-    def run(self, argv: Sequence[str], *, limit: float = LIMIT) -> Done:
-        """As the seam says; never tried again."""
-        return self._shell(watched(shlex.join(argv)), limit, subprocess.PIPE)
+    def _argv(self, line: str) -> list[str]:
+        return [*self._client, "--", self.where, line]
 
-    def push(self, path: Path) -> str:
-        """As the seam says; tried again where the connection breaks."""
-        digest = sha256_file(path)
-        if digest not in self._pushed:
-            self._pushed[digest] = self._again(lambda: self._send(path, digest))
-        return self._pushed[digest]
+    def _fault(self, said: str) -> DeviceError:
+        return fault(said, self.where)
 
-    def pull(self, remote: str, path: Path) -> None:
-        """As the seam says; tried again where the connection breaks."""
-        done = self._again(lambda: self._shell(f"cat {shlex.quote(remote)}", 10 * LIMIT))
-        if done.code:
-            raise DeviceError(f"{self.where}: cannot read {remote} ({done.last})")
-        with writing(path) as temporary:
-            temporary.write_bytes(done.stdout)
-
-    def talk(self, argv: Sequence[str]) -> Talk:
-        """As the seam says."""
-        said = tempfile.TemporaryFile()  # noqa: SIM115 - the Talk closes it
-        process = self._started(program(argv), subprocess.PIPE, subprocess.PIPE, said)
-        return Talk(process, said)
-
-    def clean(self) -> None:
-        """Remove the files pushed, and nothing else; a board that is gone keeps them."""
-        if self._pushed:
-            places = " ".join(map(shlex.quote, self._pushed.values()))
-            folder = f'"$HOME"/{FOLDER}'
-            with contextlib.suppress(DeviceError):
-                self._shell(f"rm -f {places}; rmdir {folder}/files {folder} 2>/dev/null; true", 20)
-            self._pushed.clear()
+    def _close(self) -> None:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(
                 [*self._client, "-O", "exit", "--", self.where],
@@ -126,70 +86,3 @@ class SshTransport:
                 check=False,
             )
         shutil.rmtree(self._sockets, ignore_errors=True)
-
-    def _send(self, path: Path, digest: str) -> str:
-        """A file appears under its digest when all of it is there."""
-        size = path.stat().st_size
-        name = f"{digest}{path.suffix}"
-        commands = (
-            f'umask 077; mkdir -p "$HOME"/{FOLDER}/files && cd "$HOME"/{FOLDER}/files || exit 70; '
-            f"if [ ! -f {name} ]; then "
-            f"cat > {name}.$$ && [ $(wc -c < {name}.$$) -eq {size} ] && mv {name}.$$ {name} || "
-            f"{{ rm -f {name}.$$; exit 71; }}; else cat > /dev/null; fi; echo $PWD/{name}"
-        )
-        with path.open("rb") as file:
-            done = self._shell(commands, LIMIT + size / PUSH_LEAST, file)
-        if done.code:
-            if "No space left" in done.stderr or "quota" in done.stderr.lower():
-                raise DeviceError(
-                    f"{self.where}: no space left for {path.name} ({size:,} bytes) in ~/{FOLDER}; "
-                    "free some there and run again"
-                )
-            raise DeviceError(f"{self.where}: cannot write ~/{FOLDER} ({done.last})")
-        return done.stdout.decode().strip()
-
-    def _again(self, ask: Callable[[], Answer]) -> Answer:
-        for pause in PAUSES:
-            try:
-                return ask()
-            except LostError:
-                time.sleep(pause)
-        return ask()
-
-    def _shell(
-        self, commands: str, limit: float, feed: int | IO[bytes] = subprocess.DEVNULL
-    ) -> Done:
-        marker = f"edgeprune-{secrets.token_hex(8)}"
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
-            process = self._started(script(commands, marker), feed, out, said)
-            try:
-                process.wait(limit)
-            except subprocess.TimeoutExpired:
-                raise DeviceError(
-                    f"{self.where}: no answer in {limit:.0f} s to: {commands[:60]}; it was given up"
-                ) from None
-            finally:
-                if process.poll() is None:
-                    kill_group(process)
-                    process.wait()
-                if process.stdin is not None:
-                    process.stdin.close()
-            out.seek(0)
-            text = text_of(said)
-            done = read(out.read(), text, marker)
-        if done is None:
-            raise fault(text, self.where)
-        return done
-
-    def _started(
-        self, line: str, feed: int | IO[bytes], out: int | IO[bytes], said: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C is for edgeprune, which ends this in its order. Files and no
-        # pipes for what it says: the connection that stays would keep a pipe open.
-        return subprocess.Popen(
-            [*self._client, "--", self.where, line],
-            stdin=feed,
-            stdout=out,
-            stderr=said,
-            start_new_session=True,
-        )

@@ -26,6 +26,7 @@ def bench_paths(
     threads: int | None = None,
     via: str | None = None,
     ssh: Sequence[str] = (),
+    adb: Sequence[str] = (),
     announce: Announce = lambda line: None,
     progress: Progress = SILENT,
     **timing: Any,
@@ -46,6 +47,7 @@ def bench_paths(
 
     Args:
         ssh: addresses of boards, ``user@host`` or ``target=user@host``.
+        adb: serial numbers, likewise.
     """
     from edgeprune.benchmarking.reaching import connection, may_be_board
     from edgeprune.targets import Target
@@ -55,10 +57,10 @@ def bench_paths(
     profiles = [Target.load(name) for name in dict.fromkeys(targets)]
     for artifact in artifacts:
         there(artifact, ArtifactError)
-    _check(profiles, via, ssh, timing)
+    _check(profiles, via, (*ssh, *adb), timing)
     alone = len(profiles) == 1
     boards = [each.name for each in profiles if alone or may_be_board(each)]
-    places = addressed(ssh, boards)
+    places, serials = addressed(ssh, boards), addressed(adb, boards, "--adb")
 
     def work(one: Asked, shown: Progress) -> Facts:
         return _benched(artifacts, one, threads, via, announce, shown, timing)
@@ -69,7 +71,9 @@ def bench_paths(
             transport = python = None
             if via != "qemu" and each.name in boards:
                 said = places.get(each.name)
-                transport, python = connection(each, said, via, alone=len(boards) == 1)
+                transport, python = connection(
+                    each, said, via, adb=serials.get(each.name), alone=len(boards) == 1
+                )
                 if transport is not None:
                     stack.callback(transport.clean)
             asked.append(Asked(each, transport, python))
@@ -129,7 +133,7 @@ def _check(
         why = "--via qemu times nothing" if via == "qemu" else f"nothing is timed on {micro}"
         raise InputError(f"--{flag} is of timed runs; {why}")
     if ssh and via == "qemu":
-        raise InputError("--ssh names a board, and --via qemu emulates one; give one")
+        raise InputError("--ssh and --adb name a board, and --via qemu emulates one; give one")
 
 
 def _benched(

@@ -12,7 +12,7 @@ from board_servers import MISSING, SSHD, OddServer, RealServer
 
 from edgeprune.benchmarking import boards
 from edgeprune.runtimes import agents
-from edgeprune.transports import ssh
+from edgeprune.transports import remote, ssh
 
 MAKE = """
 import sys
@@ -72,7 +72,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
     pytest.importorskip("asyncssh")
     server = OddServer(tmp_path)
     monkeypatch.setenv(ssh.CLIENT, server.keys.client)
-    monkeypatch.setattr(ssh, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01))
     server.start()
     yield server
     server.stop()
