@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeprune.errors import ArtifactError, DeviceError, LostError, MeasurementError
@@ -228,6 +228,7 @@ def test_bytes_that_are_no_message_are_the_end(data: bytes) -> None:
             read(io.BytesIO(data + b"\xff" * 12))  # type: ignore[operator]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
     st.lists(st.sampled_from(["float32", "int8", "int64", "bool"]), max_size=3),
