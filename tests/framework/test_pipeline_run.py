@@ -29,7 +29,7 @@ from edgeprune.results import Result
 
 KINDS = {
     "check", "check-evaluate", "rehearse", "search", "round", "strip", "recover", "export",
-    "verify", "evaluate", "bench",
+    "try", "verify", "evaluate", "bench",
 }  # fmt: skip
 
 

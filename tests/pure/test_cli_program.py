@@ -529,6 +529,25 @@ def test_what_the_names_of_files_tell_is_said_before_a_framework_is_loaded(
     assert {path.name for path in tmp_path.iterdir()} == {"there.keras", "there.toml"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("--format int8 -o s.tflite", "variant int8 needs calibration data; name it with --data"),
+        ("--variant int16x8-sparse -o s.tflite", "variant int16x8-sparse needs calibration data"),
+        ("--format dynamic --sparse -o s.tflite", "sparse TFLite file: --format dynamic-sparse"),
+        ("--format int8 --data d.npz -o s.onnx", "variant int8 is written to a .tflite file"),
+    ],
+)
+def test_what_a_format_needs_is_said_before_anything_is_opened(
+    asked: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "m.keras", *asked.split()]) == 2
+    err = capfd.readouterr().err
+    assert said in err and err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_recipe_is_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
