@@ -19,6 +19,7 @@ NAME = "golden.npz"
 """Beside the files that it is of."""
 TOLERANCE = 1e-4
 """Of the largest output, where a file of golden inputs says nothing else."""
+MEASURES = ("relative", "rms")
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,16 @@ class Golden:
         inputs: one array an input, in the file's order, all examples along axis 0.
         expected: one array an output, likewise.
         tolerance: within which the file has to answer so, of the largest of each output.
+        measure: of what differs the largest (``"relative"``), or the root mean square (``"rms"``).
     """
 
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
     tolerance: float = TOLERANCE
+    measure: str = "relative"
 
     def save(self, path: Path) -> None:
-        """Write ``input_0`` …, ``output_0`` … and ``tolerance`` as an ``.npz``.
+        """Write ``input_0`` …, ``output_0`` …, ``tolerance`` and ``measure`` as an ``.npz``.
 
         Raises:
             OutputError: the file cannot be written.
@@ -44,7 +47,8 @@ class Golden:
         arrays = {f"input_{number}": each for number, each in enumerate(self.inputs)}
         arrays |= {f"output_{number}": each for number, each in enumerate(self.expected)}
         with writing(path) as temporary:
-            write_npz(temporary, {**arrays, "tolerance": np.float64(self.tolerance)})
+            about = {"tolerance": np.float64(self.tolerance), "measure": np.str_(self.measure)}
+            write_npz(temporary, {**arrays, **about})
 
     @classmethod
     def load(cls, path: Path) -> Golden:
@@ -58,6 +62,7 @@ class Golden:
             with np.load(path, allow_pickle=False) as held:
                 inputs, expected = (_numbered(held, noun) for noun in ("input", "output"))
                 tolerance = float(held["tolerance"]) if "tolerance" in held else TOLERANCE
+                measure = str(held["measure"]) if "measure" in held else "relative"
         except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: no file of golden inputs ({error})") from error
         if not inputs or not expected:
@@ -69,7 +74,9 @@ class Golden:
             raise InputError(f"{path}: arrays of {sorted(counts)} examples; give as many of each")
         if not 0 <= tolerance < float("inf"):
             raise InputError(f"{path}: tolerance = {tolerance}; a share of the largest output")
-        return cls(inputs, expected, tolerance)
+        if measure not in MEASURES:
+            raise InputError(f"{path}: measure = {measure!r}; one of {', '.join(MEASURES)}")
+        return cls(inputs, expected, tolerance, measure)
 
     @classmethod
     def beside(cls, artifact: Path) -> Golden | None:

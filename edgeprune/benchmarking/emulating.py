@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from edgeprune.benchmarking.outputs import compared, seeded
+from edgeprune.benchmarking.outputs import compared, given_inputs, seeded
 from edgeprune.counts import Count
 from edgeprune.emulation import Land, qemu_cpu
 from edgeprune.emulation.counting import DISTRIBUTIONS, counting_plugin, emulate
@@ -90,7 +90,8 @@ def _asked(path: Path, runner: Runner) -> list[npt.NDArray[Any]]:
     single = all(port.shape[:1] in ((1,), (-1,)) for port in runner.inputs)
     if golden is None or not single:
         return [seeded(port) for port in runner.inputs]
-    return fitted([each[:1] for each in golden.inputs], runner.inputs, str(path))
+    first = [each[:1] for each in given_inputs(runner, golden)]
+    return fitted(first, runner.inputs, str(path))
 
 
 def _counted(path: Path, target: Target, land: Land, core: str, threads: int) -> Count:

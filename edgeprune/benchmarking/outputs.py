@@ -15,6 +15,7 @@ from edgeprune.benchmarking.places import Place
 from edgeprune.goldens import Golden
 from edgeprune.measurements import answer_facts
 from edgeprune.runtimes import Runner
+from edgeprune.runtimes.feeds import ordered, quantized, real
 
 TOLERANCE = 1e-4
 """Of the largest output, between two machines; whole numbers may differ by one step."""
@@ -38,10 +39,11 @@ def compared(
     wanted: Sequence[npt.NDArray[Any]],
     found: Sequence[npt.NDArray[Any]],
     tolerance: float = TOLERANCE,
+    measure: str = "relative",
 ) -> tuple[bool, float | None]:
     """Whether outputs are the same, and how far they are apart, of the largest; ``None`` where one
-    is no number, or of another shape. ``tolerance`` is of the largest output; whole numbers may
-    differ by a step."""
+    is no number, or of another shape. ``tolerance`` is of the largest output, for what differs
+    most, or with ``"rms"`` for the root mean square; whole numbers may differ by a step."""
     if [each.shape for each in wanted] != [each.shape for each in found]:
         return False, None
     match, worst = True, 0.0
@@ -50,7 +52,9 @@ def compared(
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return False, None
         scale = float(np.abs(a).max(initial=0.0))
-        apart = float(np.abs(a - b).max(initial=0.0))
+        gap = np.abs(a - b)
+        rms = measure == "rms" and gap.size > 0
+        apart = float(np.sqrt(np.mean(gap**2)) if rms else gap.max(initial=0.0))
         allowed = 1.0 if one.dtype.kind in "iub" else tolerance * scale
         match &= apart <= allowed
         worst = max(worst, apart / scale if scale else apart)
@@ -90,7 +94,9 @@ def answers_by(runner: Runner, golden: Golden | None = None, *, own: bool = Fals
     """
     if own and golden is None:
         return UNASKED
-    inputs = [seeded(port) for port in runner.inputs] if golden is None else golden.inputs
+    inputs = [seeded(port) for port in runner.inputs]
+    if golden is not None:
+        inputs = given_inputs(runner, golden)
     given = runner.infer(inputs)
     found: tuple[bool | None, float | None] = (None, None)
     if not own:
@@ -100,7 +106,18 @@ def answers_by(runner: Runner, golden: Golden | None = None, *, own: bool = Fals
         return Answers(*found)
     # A board may round otherwise, on top of what the file itself may differ by.
     allowed = golden.tolerance + (0.0 if own else TOLERANCE)
-    return Answers(*found, *compared(golden.expected, given, allowed))
+    told = [real(each, port) for each, port in zip(given, runner.outputs, strict=True)]
+    return Answers(*found, *compared(golden.expected, told, allowed, golden.measure))
+
+
+def given_inputs(runner: Runner, golden: Golden) -> list[npt.NDArray[Any]]:
+    """Golden inputs as the file takes them: real numbers as the whole ones that stand for them."""
+    return [
+        array if array.dtype == np.dtype(port.dtype) else quantized(array, port)
+        for array, port in zip(
+            ordered(golden.inputs, runner.inputs, str(runner.path)), runner.inputs, strict=True
+        )
+    ]
 
 
 def answers_at(place: Place, runner: Runner) -> Answers:

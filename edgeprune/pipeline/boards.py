@@ -84,5 +84,6 @@ def golden(work: Work, role: str, variant: str) -> Golden:
     wanted, data = signature(model, 1), work.inputs.roles.calibrate
     part = data.subset(np.arange(min(ASKED, data.examples)))
     arrays = collected([batch[0] for batch in part.batches(ASKED)], wanted.inputs)
-    allowed = work.read(f"verify-{role}-{variant}", "verification.json")["tolerance"]
-    return Golden(tuple(arrays), tuple(answers(wanted.model, arrays)), allowed)
+    found = work.read(f"verify-{role}-{variant}", "verification.json")
+    expected = tuple(answers(wanted.model, arrays))
+    return Golden(tuple(arrays), expected, found["tolerance"], found["measure"])

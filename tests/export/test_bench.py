@@ -21,7 +21,7 @@ from edgeprune.benchmarking.cold import bench_cold
 from edgeprune.cli import main
 from edgeprune.contracts import BENCH, Cold
 from edgeprune.errors import ArtifactError, InputError, MeasurementError, VerificationError
-from edgeprune.exporting import export_model
+from edgeprune.exporting import export_model, export_variant
 from edgeprune.goldens import Golden
 from edgeprune.measurements import Measurement
 from edgeprune.runtimes import Runner
@@ -228,6 +228,20 @@ def test_golden_inputs_beside_a_file_are_what_it_is_asked(
     assert main(asked) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert "dense.tflite: input" in line and "the data have 3" in line
+
+
+def test_golden_inputs_of_a_file_of_whole_numbers_are_real_ones(tmp_path: Path) -> None:
+    model, path = mlp(), tmp_path / "int8.tflite"
+    x = np.random.default_rng(1).random((64, *model.inputs[0].shape[1:]), np.float32)
+    export_variant(model, path, "int8", calibration=[x])
+    right = np.asarray(model(x[:8]))
+    for off, measure, match in ((0.0, "rms", True), (0.5, "rms", False), (0.5, "relative", False)):
+        wrong = right + off * np.abs(right).max()
+        Golden((x[:8],), (wrong,), 0.1, measure).save(tmp_path / "golden.npz")
+        (found,) = bench_files([path], HOST, runs=10, seconds=0.1)
+        assert found.model_match is match
+        # By half of the largest, which is then larger itself, but for what is rounded away.
+        assert found.model_difference == pytest.approx(off / (1 + off), abs=0.1)
 
 
 def test_what_is_saved_is_compared_and_makes_a_history(

@@ -29,7 +29,9 @@ def test_they_come_back_as_they_went(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     assert Golden.beside(tmp_path / "elsewhere" / "model.tflite") is None
     np.savez(path, input_0=X, output_0=X)  # as anybody writes them
-    assert Golden.load(path).tolerance == 1e-4
+    assert Golden.load(path).tolerance == 1e-4 and Golden.load(path).measure == "relative"
+    Golden((X,), (X,), 0.1, "rms").save(path)
+    assert Golden.load(path).measure == "rms"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_they_come_back_as_they_went(tmp_path: Path) -> None:
         ({"input_0": np.float32(1), "output_0": X}, "arrays of [0, 3] examples"),
         ({"input_0": X, "output_0": X, "tolerance": np.float64("nan")}, "tolerance = nan"),
         ({"input_0": X, "output_0": X, "tolerance": X}, "no file of golden inputs"),
+        ({"input_0": X, "output_0": X, "measure": np.str_("far")}, "measure = 'far'; one of"),
         ({"input_0": np.array([object()]), "output_0": X}, "no file of golden inputs"),
     ],
 )
