@@ -77,8 +77,8 @@ def prune(
         inexact: cut groups too that are free only by ``trace(model, inexact=True)``. In the rounds
             zeros stand in their place; in the end :func:`cut` takes them out, and the small model
             is fine-tuned once more for ``epochs``.
-        recover: steps after each round, in order: ``"finetune"``, ``"batchnorm"``, ``"distill"``
-            (from the original); none: ``()``.
+        recover: steps after each round, in order: ``"reconstruct"`` and ``"distill"`` (from the
+            original), ``"batchnorm"``, ``"finetune"``; none: ``()``.
         epochs, learning_rate, batch, patience, decay: of the training in each round.
         temperature, alpha: of ``"distill"``, see :func:`distill`.
         ramp: let a round's zeros grow over this share of its training's steps, with masks chosen
@@ -88,7 +88,8 @@ def prune(
         regrow: share of the kept weights that change their place on the ramp, falling to 0.
         shrink: weight of the kernels' Σ|w| in the loss while the ramp lasts.
         validation: share of ``data`` set aside by seed for every decision.
-        calibration_examples: how many of the rest are scored and not trained on (a fifth at most).
+        calibration_examples: how many of the rest are scored (a fifth at most); they are trained
+            on too.
         microbatch: examples whose gradients are averaged before the absolute value.
         seed: of split, order and training.
 

@@ -85,17 +85,26 @@ def prepare(
     }
 
 
-def unprepare(target: Target, transport: Transport) -> dict[str, Any]:
+def unprepare(
+    target: Target, transport: Transport, *, python: str | None = None, lock: str | None = None
+) -> dict[str, Any]:
     """Remove what :func:`prepare` made.
+
+    Args:
+        target, transport, python, lock: as there; nothing may be measured meanwhile.
 
     Returns:
         ``target``, ``prepared`` (false), ``folder``, ``removed``: whether there was one.
+
+    Raises:
+        DeviceError: the board cannot be reached, or is in use.
     """
-    done = _sh(
-        transport,
-        f'cd "$HOME" && [ -d {VENV} ] && echo yes; rm -rf {VENV} {TMP}; '
-        f"rmdir {FOLDER} 2>/dev/null; true",
-    )
+    with held(transport, python or "python3", lock):
+        done = _sh(
+            transport,
+            f'cd "$HOME" && [ -d {VENV} ] && echo yes; rm -rf {VENV} {TMP}; '
+            f"rmdir {FOLDER} 2>/dev/null; true",
+        )
     return {
         "target": target.name,
         "prepared": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Literal
 
 from edgeprune.benchmarking.boards import connected
 from edgeprune.benchmarking.places import HERE, Place
@@ -12,6 +13,7 @@ from edgeprune.errors import InputError
 from edgeprune.targets import Target
 from edgeprune.transports import (
     AdbTransport,
+    Board,
     LocalTransport,
     SshTransport,
     Transport,
@@ -77,10 +79,20 @@ def connection(
         return _by_adb(target, adb)
     if via == "ssh" or ssh is not None:
         return reached(target, ssh, alone=alone)
-    board = board_of(target.name, alone=alone)
-    if not may_be_board(target) or (board.ssh is None and board.adb is None):
+    way = way_of(target, board_of(target.name, alone=alone))
+    if way is None:
         return None, None
-    return reached(target, None, alone=alone) if board.ssh else _by_adb(target, None)
+    return reached(target, None, alone=alone) if way == "ssh" else _by_adb(target, None)
+
+
+def way_of(target: Target, board: Board) -> Literal["ssh", "adb"] | None:
+    """How a target's board is reached where nobody asks for a way: as its profile says where there
+    are two, else over ssh; ``None`` where nothing says where it is."""
+    if not may_be_board(target) or (board.ssh is None and board.adb is None):
+        return None
+    if board.ssh is None or (board.adb is not None and target.connection == "adb"):
+        return "adb"
+    return "ssh"
 
 
 def _by_adb(target: Target, serial: str | None) -> tuple[Transport, str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.benchmarking.reaching import connection, may_be_board
+from edgeprune.benchmarking.reaching import connection, may_be_board, way_of
 from edgeprune.files import digest_of
 from edgeprune.goldens import Golden
 from edgeprune.targets import Target
@@ -60,10 +60,10 @@ class Boards:
         return connection(target, self.addresses.get(target.name), None, alone=self.alone)
 
     def _address(self, target: Target) -> str | None:
-        if not may_be_board(target):
-            return None
-        board = board_of(target.name, self.addresses.get(target.name), alone=self.alone)
-        return board.ssh or (f"adb {board.adb}" if board.adb else None)
+        given = self.addresses.get(target.name)
+        board = board_of(target.name, given, alone=self.alone)
+        way = "ssh" if given is not None else way_of(target, board)
+        return f"adb {board.adb}" if way == "adb" else board.ssh if way == "ssh" else None
 
 
 def failed_before(step: Step) -> bool:

@@ -31,7 +31,7 @@ def prepare_board(
     transport, python = reached(target, ssh)
     try:
         if remove:
-            return unprepare(target, transport)
+            return unprepare(target, transport, python=python)
         return prepare(target, transport, python=python, progress=progress)
     finally:
         transport.clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import platform
@@ -83,6 +84,19 @@ def test_the_newest_that_fits_and_away_again(
     assert sorted(p.name for p in real.home.rglob("*")) == [".cache", "mine"]
     code, out, err = told(capfd, "my-board", "--ssh", "board", "--remove")
     assert code == 0 and "nothing was there to remove" in out
+
+
+def test_nothing_is_removed_from_under_a_measurement(
+    real: RealServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (real.home / VENV).mkdir(parents=True)
+    with (tmp_path / "lock").open("w") as lock:
+        lock.write("ann on laptop")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, (line,) = told(capfd, "my-board", "--ssh", "board", "--remove")
+    assert code == 1 and "board is in use (by ann on laptop)" in line
+    assert (real.home / VENV).is_dir()
 
 
 def test_one_that_cannot_be_had_is_said_and_the_other_is_there(

@@ -124,7 +124,7 @@ def test_too_big_is_exit_3_and_says_by_how_much(
     asked = ["bench", str(folder / "int8.tflite"), "--target", str(tiny)]
     assert main([*asked, "--json"]) == 3
     facts = json.loads(capfd.readouterr().out)
-    assert facts["target"] == str(tiny) and facts["measurements"] == []
+    assert facts["target"] == "tiny" and facts["measurements"] == []
     (found,) = facts["footprints"]
     assert found["verdict"] == "too big"
     size = (folder / "int8.tflite").stat().st_size

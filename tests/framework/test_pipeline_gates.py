@@ -177,7 +177,7 @@ def test_a_target_that_takes_none_of_the_formats_holds_back_itself_alone(project
     assert again.exit_code == 3 and not again.broken and not again.released
 
 
-def test_a_recipe_for_a_microcontroller_is_told_that_int8_is_to_come(project: Path) -> None:
+def test_a_recipe_for_a_microcontroller_is_told_to_export_int8(project: Path) -> None:
     recipe = project / "edgeprune.toml"
     text = recipe.read_text()
     assert '[[targets]]\nname = "host"' in text

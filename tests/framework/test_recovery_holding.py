@@ -197,7 +197,37 @@ def test_a_plan_fits_whatever_the_values_have_become_and_no_other_model():
         wider.fit(*data(), epochs=1, verbose=0, callbacks=[hold(plan)])
 
 
-def test_a_training_step_of_ones_own_and_a_loop_of_ones_own():
+@keras.saving.register_keras_serializable("tests")
+class Stepping(keras.Model):
+    """A training step of its own."""
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        gradients = tape.gradient(loss, [each.value for each in self.trainable_variables])
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("by_plan", [True, False])
+def test_a_training_step_of_ones_own(by_plan):
+    model = net()
+    if by_plan:  # which is of this architecture; a Sequential is another one
+        model = keras.Model(model.inputs, model.outputs)
+    plan = planned(model)
+    zeroed(model, plan)
+    mine = Stepping(model.inputs, model.outputs)
+    mine.compile("adam", "sparse_categorical_crossentropy")
+    before = {name: np.array(value) for name, value in named_weights(mine).items()}
+    mine.fit(*data(), epochs=2, verbose=0, callbacks=[hold(plan) if by_plan else hold()])
+    assert broken(mine, plan) == []
+    assert any(
+        (np.array(value) != before[name]).any() for name, value in named_weights(mine).items()
+    )
+
+
+def test_a_loop_of_ones_own():
     model = net()
     plan = planned(model)
     zeroed(model, plan)

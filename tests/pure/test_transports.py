@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeprune.benchmarking.reaching import way_of
 from edgeprune.errors import DeviceError, InputError, Interrupted, LostError, RecipeError
+from edgeprune.targets import Target
 from edgeprune.transports import (
+    Board,
     Breakable,
     FakeTransport,
     LocalTransport,
@@ -115,6 +118,28 @@ def test_faults_of_the_list_are_lines_with_its_name(config: Path, text: str, fau
 def ran(line: str, feed: bytes = b"") -> tuple[bytes, str]:
     done = subprocess.run(["sh", "-c", line], input=feed, capture_output=True, check=False)
     return done.stdout, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("connection", "said", "way"),
+    [
+        ("ssh", {"ssh": "pi@a", "adb": "1"}, "ssh"),
+        ("adb", {"ssh": "pi@a", "adb": "1"}, "adb"),
+        ("none", {"ssh": "pi@a", "adb": "1"}, "ssh"),
+        ("adb", {"ssh": "pi@a"}, "ssh"),
+        ("ssh", {"adb": "1"}, "adb"),
+        ("adb", {}, None),
+    ],
+)
+def test_a_profile_says_the_way_where_the_list_has_two(
+    tmp_path: Path, connection: str, said: dict[str, str], way: str | None
+) -> None:
+    profile = tmp_path / "a.toml"
+    profile.write_text(
+        f'schema = 1\ndescription = "A"\narch = "aarch64"\nconnection = "{connection}"\n'
+    )
+    assert way_of(Target.load(profile), Board(**said)) == way
+    assert way_of(Target.load("host"), Board(**said)) is None
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=3))
