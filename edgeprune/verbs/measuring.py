@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,10 @@ def timed_facts(
     few runs as a figure takes."""
     from edgeprune.benchmarking.reaching import place_of
 
-    _check(artifacts, runs, seconds, cold, max_slowdown, sustained, start_below, profile_nodes)
+    asked = {"cold": cold, "runs": runs, "warmup": warmup, "seconds": seconds}
+    _check(
+        artifacts, {**asked, "max-slowdown": max_slowdown}, sustained, start_below, profile_nodes
+    )
     each: dict[str, Any] = {"threads": threads, "batch": batch}
     with place_of(profile, transport, python) as place:
         each["place"] = place
@@ -86,18 +89,15 @@ def timed_facts(
 
 def _check(
     artifacts: Sequence[Path],
-    runs: int | None,
-    seconds: float | None,
-    cold: bool,
-    max_slowdown: float | None,
+    timed: Mapping[str, Any],
     sustained: float | None,
     start_below: float | None,
     profile_nodes: bool,
 ) -> None:
-    """Refuse what does not go together, before a board is held."""
-    timed = {"cold": cold, "runs": runs, "seconds": seconds, "max-slowdown": max_slowdown}
+    """Refuse what does not go together, before a board is held; ``timed`` has the flags of warm and
+    cold runs by their names."""
     if profile_nodes:
-        _alone("profile", {**timed, "sustained": sustained})
+        _alone("profile", {**timed, "sustained": sustained, "start-below": start_below})
     elif sustained is not None:
         from edgeprune.benchmarking.sustained import check_seconds
 
@@ -105,19 +105,23 @@ def _check(
         _alone("sustained", timed)
     elif start_below is not None:
         raise InputError("--start-below is the gate of --sustained; give both")
-    elif max_slowdown is not None and (cold or len(artifacts) < 2):
+    elif timed["max-slowdown"] is not None and (timed["cold"] or len(artifacts) < 2):
         raise InputError(
             "--max-slowdown compares what was timed in turns: give a second file, or saved results "
             "to --compare"
         )
-    elif cold and seconds is not None:
-        raise InputError("--cold takes --runs, not --seconds: each run is a process of its own")
+    elif timed["cold"]:
+        for name in ("seconds", "warmup"):
+            if timed[name] is not None:
+                raise InputError(
+                    f"--cold takes --runs, not --{name}: each run is a process of its own"
+                )
 
 
 def _alone(what: str, given: Facts) -> None:
     """Refuse what has no meaning beside ``--what``, which runs in its own way."""
     for name, value in given.items():
-        if value:
+        if value is not None and value is not False:
             raise InputError(f"--{name} and --{what} do not go together; give one")
 
 

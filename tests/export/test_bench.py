@@ -267,6 +267,7 @@ def test_what_is_saved_is_compared_and_makes_a_history(
     [
         (["--csv", "--json"], "give one"),
         (["--cold", "--seconds", "3"], "not --seconds"),
+        (["--cold", "--warmup", "3"], "not --warmup"),
         (["--runs", "4"], "--runs"),
         (["--runs", "8"], "runs = 8"),
         (["--seconds", "0"], "--seconds"),

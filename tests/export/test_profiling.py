@@ -111,6 +111,8 @@ def test_the_verb_lists_them(folder: Path, capfd: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("file", "flags", "code", "word"),
     [
+        ("net.onnx", ["--warmup", "0"], 2, "--warmup and --profile"),
+        ("net.onnx", ["--start-below", "50"], 2, "--start-below and --profile"),
         ("net.onnx", ["--cold"], 2, "--cold and --profile"),
         ("net.onnx", ["--seconds", "2"], 2, "--seconds and --profile"),
         ("net.onnx", ["--csv"], 2, "--csv"),

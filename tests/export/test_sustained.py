@@ -96,6 +96,7 @@ def test_the_verb_runs_it(file: Path, capfd: pytest.CaptureFixture[str]) -> None
         (["--sustained", "-5m"], "no time, such as"),
         (["--sustained", "1s"], "least"),
         (["--start-below", "50"], "give both"),
+        (["--sustained", "2s", "--warmup", "3"], "--warmup and --sustained do not go"),
         (["--sustained", "2s", "--cold"], "--cold and --sustained do not go"),
         (["--sustained", "2s", "--save", "r"], "--save keeps"),
         (["--sustained", "2s", "--csv"], "--csv"),
