@@ -118,7 +118,7 @@ def _check(
                 )
 
 
-def _alone(what: str, given: Facts) -> None:
+def _alone(what: str, given: Mapping[str, Any]) -> None:
     """Refuse what has no meaning beside ``--what``, which runs in its own way."""
     for name, value in given.items():
         if value is not None and value is not False:
