@@ -54,6 +54,13 @@ class Method:
     mend: Mend
     settings: Mapping[str, Any]
 
+    def done(self, dense: Any, data: Examples, share: float, seed: int) -> tuple[Any, Any]:
+        """The stripped model with ``share`` of the MACs cut, and what is made of it."""
+        few = calibration(data, seed)
+        plan = self.choose(dense, edgeprune.trace(dense), few, share, seed)
+        small = edgeprune.strip(edgeprune.zero(dense, plan))
+        return small, self.mend(small, dense, plan, few, data, seed)
+
 
 def by_l1(
     dense: Any, graph: Graph, data: Examples, share: float, seed: int, *, coupled: bool = False
@@ -181,11 +188,7 @@ def cells(
         method = methods[cell.method]
         dense = net.dense(cell.seed)
         data = training(net.recipe.data, net.recipe.examples)
-        few = calibration(data, cell.seed)
-        graph = edgeprune.trace(dense)
-        plan = method.choose(dense, graph, few, cell.amount, cell.seed)
-        small = edgeprune.strip(edgeprune.zero(dense, plan))
-        mended = method.mend(small, dense, plan, few, data, cell.seed)
+        small, mended = method.done(dense, data, cell.amount, cell.seed)
         at_once = judged(dense, small, net.recipe.data)
         return {**judged(dense, mended, net.recipe.data), "lost_at_once": at_once["lost"]}
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import edgeprune
 from benchmarks.sensitivity import channels, weights
 from benchmarks.sensitivity.judging import accuracy
 from benchmarks.sensitivity.nets import NETS, Net
@@ -48,11 +47,7 @@ def on_a_ramp(net: Net, dense: Any, data: Examples, asked: argparse.Namespace, s
 def at_once(net: Net, dense: Any, data: Examples, asked: argparse.Namespace, score: str) -> Any:
     """Channels, reconstructed without a label, as the suite lets them go."""
     method = channels.at_once(score)["l1-reconstructed" if score == "l1" else "edgeprune"]
-    few = channels.calibration(data, asked.seed)
-    graph = edgeprune.trace(dense)
-    plan = method.choose(dense, graph, few, asked.macs, asked.seed)
-    small = edgeprune.strip(edgeprune.zero(dense, plan))
-    return method.mend(small, dense, plan, few, data, asked.seed)
+    return method.done(dense, data, asked.macs, asked.seed)[1]
 
 
 def asked_for(words: Sequence[str] | None = None) -> argparse.Namespace:

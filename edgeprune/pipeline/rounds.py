@@ -152,7 +152,7 @@ class Rounds:
             "method": self.method,
             "loss": material.task.loss,
             "graph": graph,
-            "seed": derived_seed(material.seed, f"{self.label}-{number}", "score"),
+            "seed": self._scoring_seed(number),
             "apart": shared(material.workers),
             "progress": shown,
         }
@@ -196,11 +196,14 @@ class Rounds:
         metric = self.material.measure(model)
         return Turn(model, growing.plan, growing.scores, metric, gone, number)
 
+    def _scoring_seed(self, number: int) -> int:
+        return derived_seed(self.material.seed, f"{self.label}-{number}", "score")
+
     def _gauge(self, number: int) -> Gauge:
         """Takes the scores that a training does not give, of some of the calibration data."""
         size = self.material.microbatch
         batches = self.material.calibrate.batches(size)
-        seed = derived_seed(self.material.seed, f"{self.label}-{number}", "score")
+        seed = self._scoring_seed(number)
 
         def of(model: Any) -> Callable[[], Scores]:
             scorer = Scorer(model, [self.method], loss=self.material.task.loss, seed=seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_project import small_project
 
 from edgeprune.benchmarking import count_files, emulating
 from edgeprune.cli import main
@@ -171,36 +172,16 @@ def test_what_the_arm_build_refuses_is_one_line(folder: Path, tmp_path: Path) ->
         count_files([tmp_path / "none.tflite"], target, LAND)
 
 
-RECIPE = """\
-schema = 1
-model = "model.keras"
-recover = ["finetune"]
-data.train = { path = "data.npz", x = "x", y = "y" }
-data.evaluate = { path = "data.npz", x = "x_test", y = "y" }
-task = { loss = "sparse_categorical_crossentropy", metric = "accuracy" }
-prune = { score = "magnitude", sparsity = 0.5, rounds = 1 }
-finetune = { epochs = 1 }
-export.formats = ["fp32"]
+REST = """\
 targets = [{ name = "raspberry-pi-4", via = "qemu" }]
 gates.max_instructions = 1_000
-"""
-TRAIN = """
-import sys
-import keras, numpy as np
-x = np.random.default_rng(0).random((64, 12), np.float32)
-np.savez(f"{sys.argv[1]}/data.npz", x=x, x_test=1 - x, y=np.arange(64) % 3)
-keras.Sequential([
-    keras.Input((12,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3, "softmax"),
-]).save(f"{sys.argv[1]}/model.keras")
 """
 
 
 @COMPILER
 def test_a_recipe_is_held_to_the_instructions_of_its_files(tmp_path: Path) -> None:
-    (tmp_path / "edgeprune.toml").write_text(RECIPE)
-    made = [sys.executable, "-c", TRAIN, str(tmp_path)]
-    assert subprocess.run(made, capture_output=True, check=False).returncode == 0
-    asked = [sys.executable, "-m", "edgeprune", "run", str(tmp_path / "edgeprune.toml"), "--json"]
+    recipe = small_project(tmp_path, REST)
+    asked = [sys.executable, "-m", "edgeprune", "run", str(recipe), "--json"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     (verdict,) = json.loads(done.stdout)["gates"]

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from board_servers import RealServer
+from small_project import small_project
 
 from edgeprune.cli import main
-
-RECIPE = """\
-schema = 1
-model = "model.keras"
-recover = ["finetune"]
-data.train = { path = "data.npz", x = "x", y = "y" }
-data.evaluate = { path = "data.npz", x = "x_test", y = "y" }
-task = { loss = "sparse_categorical_crossentropy", metric = "accuracy" }
-prune = { score = "magnitude", sparsity = 0.5, rounds = 1 }
-finetune = { epochs = 1 }
-export.formats = ["fp32"]
-targets = [{ name = "my-board" }]
-"""
-MAKE = """
-import sys
-import keras, numpy as np
-x = np.random.default_rng(0).random((64, 12), np.float32)
-np.savez(f"{sys.argv[1]}/data.npz", x=x, x_test=1 - x, y=np.arange(64) % 3)
-keras.Sequential([
-    keras.Input((12,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3, "softmax"),
-]).save(f"{sys.argv[1]}/model.keras")
-"""
 
 
 @pytest.fixture
 def project(my_board: Path, tmp_path: Path) -> Path:
-    (tmp_path / "edgeprune.toml").write_text(RECIPE)
-    subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], capture_output=True, check=True)
+    small_project(tmp_path, 'targets = [{ name = "my-board" }]\n')
     return tmp_path
 
 
@@ -103,6 +79,6 @@ def test_an_address_for_a_recipe_without_a_board_is_refused(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recipe = project / "edgeprune.toml"
-    recipe.write_text(RECIPE.replace("my-board", "host"))
+    recipe.write_text(recipe.read_text().replace("my-board", "host"))
     assert main(["run", str(recipe), "--ssh", "board"]) == 2
     assert "no target here is a board" in capfd.readouterr().err
